@@ -1,0 +1,1 @@
+"""Publishes to the channel layer what pages watch."""

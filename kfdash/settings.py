@@ -1,0 +1,186 @@
+"""Django's settings. Every value that an installation may change is an environment variable `KFDASH_…` (README, Settings)."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import secrets
+from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
+
+
+def _flag(name: str, default: bool = False) -> bool:
+    return os.environ.get(name, "1" if default else "").lower() in ("1", "true", "yes", "on")
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name, "")
+    try:
+        return int(text) if text else default
+    except ValueError:
+        raise ImproperlyConfigured(f"{name} is {text!r}; it must be a whole number, such as {default}.") from None
+
+
+# --- where things are ---
+
+DATA_DIR = pathlib.Path(os.environ.get("KFDASH_DATA_DIR", "data")).resolve()
+RUNTIME_DIR = pathlib.Path(os.environ.get("KFDASH_RUNTIME_DIR", DATA_DIR / "run"))  # sockets: paths of about 100 bytes at most
+ARTIFACTS_DIR = pathlib.Path(os.environ.get("KFDASH_ARTIFACTS_DIR", DATA_DIR / "artifacts"))
+LOGS_DIR = pathlib.Path(os.environ.get("KFDASH_LOGS_DIR", DATA_DIR / "logs"))
+HOST_DIR = DATA_DIR / "host"  # the local executor's own: attempts, environments, workspaces
+PIPELINE_ROOT = os.environ.get("KFDASH_PIPELINE_ROOT", "minio://kfdash/v2/artifacts")
+
+EXECUTOR = os.environ.get("KFDASH_EXECUTOR", "local")
+REDIS_URL = os.environ.get("KFDASH_REDIS_URL", f"unix://{RUNTIME_DIR}/redis.sock")
+
+# --- limits ---
+
+UPLOAD_LIMIT = 32 * 1024 * 1024  # bytes of a package, and of what an archive holds
+MOST_ITERATIONS = _number("KFDASH_MOST_ITERATIONS", 10_000)
+STOP_GRACE = _number("KFDASH_STOP_GRACE", 30)  # seconds between SIGTERM and SIGKILL
+
+# --- Django ---
+
+
+def _secret_key() -> str:
+    """From the environment, else made once and kept in the data folder, readable by its owner alone."""
+    if key := os.environ.get("KFDASH_SECRET_KEY"):
+        return key
+    kept = DATA_DIR / "secret-key"
+    try:
+        return kept.read_text()
+    except OSError:
+        key = secrets.token_urlsafe(48)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(key)
+    except FileExistsError:
+        return kept.read_text()
+    except OSError:
+        pass  # a folder that cannot be written is reported by `kfdash up` and `doctor`, in words
+    return key
+
+
+SECRET_KEY = _secret_key()
+DEBUG = _flag("KFDASH_DEBUG")
+ALLOWED_HOSTS = [h for h in os.environ.get("KFDASH_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if h]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.admin",
+    "django_htmx",
+    "rest_framework",
+    "drf_spectacular",
+    "channels",
+    "pipelines",
+    "runs",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "kfdash.access.SameSiteMiddleware",
+    "kfdash.access.ContentPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "kfdash.urls"
+ASGI_APPLICATION = "kfdash.asgi.application"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "kfdash.home.page_context",
+            ],
+        },
+    }
+]
+
+
+def _database(url: str) -> dict[str, object]:
+    """SQLite in the data folder, or the PostgreSQL server of KFDASH_DATABASE_URL (`postgresql://user:password@host/name`)."""
+    if not url:
+        return {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "kfdash.sqlite3",
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16000;",
+            },
+        }
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ImproperlyConfigured("KFDASH_DATABASE_URL must look like postgresql://user:password@host:5432/name.")
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.path.strip("/"),
+        "USER": parts.username or "",
+        "PASSWORD": parts.password or "",
+        "HOST": parts.hostname or "",
+        "PORT": parts.port or "",
+        "CONN_MAX_AGE": 600,
+        "CONN_HEALTH_CHECKS": True,
+    }
+
+
+DATABASES = {"default": _database(os.environ.get("KFDASH_DATABASE_URL", ""))}
+DATABASES["default"]["CONN_MAX_AGE"] = 600
+
+CHANNEL_LAYERS = {
+    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL], "prefix": "kfdash"}}
+}
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = BASE_DIR / "static-collected"
+WHITENOISE_USE_FINDERS = True
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_LIMIT + 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_SAMESITE = "Lax"
+X_FRAME_OPTIONS = "SAMEORIGIN"
+APPEND_SLASH = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {"TITLE": "kfdash", "VERSION": "v1", "SERVE_INCLUDE_SCHEMA": False}
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("KFDASH_LOG_LEVEL", "WARNING")},
+}

@@ -1,0 +1,1 @@
+"""What a pipeline is: packages, specifications, pipelines and their versions, drawings."""

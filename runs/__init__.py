@@ -1,0 +1,1 @@
+"""What happens: runs, tasks, attempts, logs and artifacts, and the executors that do the work."""

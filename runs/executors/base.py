@@ -1,0 +1,110 @@
+"""The executor protocol: complete orders in, observations out.
+
+An executor knows no database. It is given complete orders, tells facts, and can list what it has. Names are fixed in the
+order, so that a repeated order recognises its own work and nothing is done twice. What an executor knows of an attempt it
+keeps until `forget`: an observation may be lost on its way and is then asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from runs.engine.model import Fact
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptOrder:
+    """All that an executor needs for one attempt; JSON as it is (`dataclasses.asdict`).
+
+    `name` is unique for ever: it keys the process, the pod, the folder and the log. `command` and `args` still hold KFP's
+    placeholders and `executor_input` the canonical URIs (`minio://kfdash/…`): only the executor knows its paths.
+    Component defaults are already among the inputs.
+    """
+
+    name: str
+    run_id: str
+    path: str
+    number: int
+    image: str
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    executor_input: Mapping[str, Json]  # KFP's ExecutorInput as JSON, camelCase
+    output_parameters: Mapping[str, str]  # name → declared type
+    output_artifacts: Mapping[str, str]  # name → schema title
+    log: str  # key of the log in the log store: `<run id>/<name>`
+    timeout: float | None = None  # seconds
+    resources: Mapping[str, str] = field(default_factory=dict)  # cpuLimit, memoryLimit, cpuRequest, memoryRequest, …
+    workspace: str = ""  # key of the run's workspace, where the step uses it
+    platform: Mapping[str, Json] = field(default_factory=dict)  # KubernetesExecutorConfig with parameters resolved
+    placeholders: Mapping[str, str] = field(default_factory=dict)  # `{{$.pipeline_job_name}}` and the like → text
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptKey:
+    """Which attempt."""
+
+    name: str
+    run_id: str
+    path: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class FactObserved:
+    """A fact about an attempt of a run."""
+
+    run_id: str
+    fact: Fact
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a log. `number` counts from 1; `at` is Unix time in microseconds; `stream` is `o`, `e` or `k` (ours)."""
+
+    number: int
+    at: int
+    stream: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogObserved:
+    """Lines of an attempt's log, consecutive. They are stored already (by host or launcher)."""
+
+    log: str
+    lines: tuple[LogLine, ...]
+    ended: bool = False
+
+
+Observation = FactObserved | LogObserved
+
+
+class Executor(Protocol):
+    """A backend that runs containers. All methods are safe to call twice and from several processes at once."""
+
+    def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
+        """Starts attempts; returns name → sentence for those refused for good. Raises ExecutorUnavailable."""
+
+    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> None:
+        """Ends attempts; `grace` in seconds, 0 at once. An attempt it never had is observed as AttemptStopped."""
+
+    def observe(self) -> Iterator[Sequence[Observation]]:
+        """Yields batches of observations as they come, for ever; what happened before the call is not repeated."""
+
+    def look(self, attempts: Sequence[AttemptKey]) -> Sequence[FactObserved]:
+        """What it knows of these attempts now, as facts: the newest phase or the end; AttemptLost for unknown ones."""
+
+    def forget(self, attempts: Sequence[AttemptKey]) -> None:
+        """Their ends are recorded: what is kept for them (not logs, not artifacts) can go."""
+
+    def close(self) -> None:
+        """Lets go of connections."""
+
+
+class ExecutorUnavailable(Exception):
+    """The executor cannot be reached now; the order stays due and is sent again. The message is for people."""
