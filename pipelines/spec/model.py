@@ -12,6 +12,8 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any
 
+from pipelines.spec import paths
+
 Json = Any  # None, bool, int, float, str, list[Json] or dict[str, Json]
 
 
@@ -299,6 +301,15 @@ class PipelineSpec:
     def component_of(self, task: TaskSpec) -> ComponentSpec:
         """The component that a task refers to."""
         return self.components[task.component]
+
+    def at(self, path: str) -> tuple[TaskSpec | None, ComponentSpec]:
+        """The task and component at a path of a run (`pipelines.spec.paths`); the root has no task. Raises KeyError."""
+        component, task = self.root, None
+        for segment in paths.template(path).split("/")[1:]:
+            assert component.dag is not None, f"{path} leads through {component.name}, which is no DAG"
+            task = component.dag.tasks[paths.unescape(segment)]
+            component = self.components[task.component]
+        return task, component
 
     def executor_of(self, component: ComponentSpec) -> ExecutorSpec | None:
         """The executor of a component, None for a DAG."""

@@ -1,0 +1,210 @@
+"""The only code that changes the state of a run, a task or an attempt.
+
+`drive` takes a run's lock, lets the engine fold the facts in, and writes rows, events and orders in one transaction. It
+computes and writes; it never waits for anything outside the database. Orders and messages leave when it has committed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from kfdash import live, outbox
+from pipelines import specifications
+from pipelines.spec import paths
+from pipelines.spec.model import PipelineSpec
+from runs import models
+from runs.engine import model as engine
+from runs.engine.advance import advance
+from runs.execution.fingerprint import fingerprint
+from runs.execution.order import attempt_name
+from runs.messages import run_message, task_message
+from runs.rows import RowTasks, run_value
+
+log = logging.getLogger(__name__)
+
+
+def drive(run_id: str, *facts: engine.Fact) -> None:
+    """Folds facts into a run and does all that follows; without facts, looks the whole run over.
+
+    A run that does not exist any more is left alone. Safe to call with the same facts twice.
+    """
+    with transaction.atomic():
+        row = models.Run.objects.select_for_update().filter(pk=run_id).first()
+        if row is None:
+            return
+        spec = specifications.load(row.specification_id)
+        run = run_value(row, most_iterations=settings.MOST_ITERATIONS)
+        _Drive(row, spec, run).fold(facts or (engine.LookedOver(),))
+
+
+class _Drive:
+    """One transaction of one run."""
+
+    def __init__(self, row: models.Run, spec: PipelineSpec, run: engine.Run) -> None:
+        self.row = row
+        self.spec = spec
+        self.run = run
+        self.run_id = str(row.id)
+        self.tasks = RowTasks(self.run_id)
+        self.events: list[engine.Event] = []
+        self.orders: list[engine.Order] = []
+
+    def fold(self, facts: Sequence[engine.Fact]) -> None:
+        now = timezone.now()
+        while facts:
+            self.tasks.prefetch(path for fact in facts if (path := getattr(fact, "path", "")))
+            named = [self._with_artifact_rows(fact) for fact in facts]
+            step = advance(engine.Snapshot(self.run, self.spec, self.tasks), named, now)
+            self.tasks.apply(step)
+            self.run = step.run
+            self.events += step.events
+            self.orders += [order for order in step.orders if not isinstance(order, engine.LookInCache)]
+            facts = [self._look_in_cache(order, now) for order in step.orders if isinstance(order, engine.LookInCache)]
+        self._save(now)
+
+    # --- questions to the database ---
+
+    def _with_artifact_rows(self, fact: engine.Fact) -> engine.Fact:
+        """Gives an attempt's output artifacts their rows, and so their ids, unless the fact is stale."""
+        if not isinstance(fact, engine.AttemptSucceeded) or not fact.outputs.artifacts:
+            return fact
+        task = self.tasks.get(fact.path)
+        if task is None or not task.under_way or task.attempt != fact.number:
+            return fact
+        flat = [(name, value) for name, values in fact.outputs.artifacts.items() for value in values if not value["id"]]
+        rows = models.Artifact.objects.bulk_create(
+            models.Artifact(
+                namespace=self.row.namespace,
+                run_id=self.row.id,
+                path=fact.path,
+                name=name,
+                type=value["type"],
+                schema_version=value["schema_version"],
+                uri=value["uri"],
+                metadata=value["metadata"],
+                custom_path=value["custom_path"],
+            )
+            for name, value in flat
+        )
+        ids = iter(rows)
+        named = {
+            name: [value if value["id"] else {**value, "id": next(ids).pk} for value in values]
+            for name, values in fact.outputs.artifacts.items()
+        }
+        return replace(fact, outputs=engine.Values(fact.outputs.parameters, named))  # type: ignore[arg-type]
+
+    def _look_in_cache(self, order: engine.LookInCache, now: datetime) -> engine.CacheAnswered:
+        task = self.tasks.get(order.path)
+        assert task is not None and task.inputs is not None, f"{order.path} was looked up in the cache without inputs"
+        task_spec, component = self.spec.at(order.path)
+        key = fingerprint(spec=self.spec, component=component, task_spec=task_spec, inputs=task.inputs)
+        entry = None
+        if order.use:
+            entry = (
+                models.CacheEntry.objects.filter(namespace=self.row.namespace, pipeline_name=self.spec.name, fingerprint=key)
+                .order_by("-created_at", "-id")
+                .first()
+            )
+        if entry is None:
+            return engine.CacheAnswered(order.path, now, key)
+        models.CacheEntry.objects.filter(pk=entry.pk).update(hits=F("hits") + 1, last_hit_at=now)
+        return engine.CacheAnswered(order.path, now, key, engine.Values.from_json(entry.outputs), f"{entry.run_id}:{entry.path}")
+
+    # --- writing ---
+
+    def _save(self, now: datetime) -> None:
+        changed = self.tasks.changed()
+        before = {path: self.tasks.before[path] for path in changed}
+        self.tasks.save(attempt_name)
+        self._save_uses(changed, before)
+        self._save_cache_entries(changed, before)
+        self._save_events()
+        orders = self._save_orders(now)
+        self._save_run(now)
+        if orders:
+            outbox.enqueue("runs.jobs.carry_out", orders)
+        if changed or self.events:
+            message = {
+                "number": self.row.event_number,
+                "run": run_message(self.row),
+                "tasks": [task_message(task) for task in changed.values()],
+            }
+            live.publish_run(self.run_id, message)
+
+    def _save_uses(self, changed: dict[str, engine.Task], before: dict[str, engine.Task | None]) -> None:
+        models.ArtifactUse.objects.bulk_create(
+            models.ArtifactUse(artifact_id=value["id"], run_id=self.row.id, path=path, name=name)
+            for path, task in changed.items()
+            if task.inputs is not None and ((old := before[path]) is None or old.inputs is None) and not task.kind.is_group
+            for name, values in task.inputs.artifacts.items()
+            for value in values
+            if value["id"]
+        )
+
+    def _save_cache_entries(self, changed: dict[str, engine.Task], before: dict[str, engine.Task | None]) -> None:
+        models.CacheEntry.objects.bulk_create(
+            models.CacheEntry(
+                namespace=self.row.namespace,
+                pipeline_name=self.spec.name,
+                fingerprint=task.fingerprint,
+                run_id=self.row.id,
+                path=path,
+                outputs=(task.outputs or engine.Values()).to_json(),
+                seconds=(task.finished_at - task.ready_at).total_seconds() if task.finished_at and task.ready_at else 0,
+            )
+            for path, task in changed.items()
+            if task.state is engine.State.SUCCEEDED
+            and task.fingerprint
+            and not task.cached_from
+            and ((old := before[path]) is None or not old.state.is_final)
+        )
+
+    def _save_events(self) -> None:
+        first = self.row.event_number + 1
+        models.RunEvent.objects.bulk_create(
+            models.RunEvent(
+                run_id=self.row.id,
+                number=number,
+                at=event.at,
+                kind=event.kind,
+                path=event.path,
+                attempt=event.attempt,
+                data=dict(event.data),
+            )
+            for number, event in enumerate(self.events, first)
+        )
+        self.row.event_number += len(self.events)
+
+    def _save_orders(self, now: datetime) -> list[int]:
+        """Writes the orders; returns the ids of those that are due at once."""
+        rows = models.Order.objects.bulk_create(self._order_row(order, now) for order in self.orders)
+        return [row.pk for row in rows if row.kind != models.OrderKind.WAKE]
+
+    def _order_row(self, order: engine.Order, now: datetime) -> models.Order:
+        match order:
+            case engine.StartAttempt(path, number, kind):
+                fields = {"kind": models.OrderKind.START, "attempt": number, "task_kind": kind.value, "due": now}
+            case engine.StopAttempt(path, number, kind, force):
+                fields = {"kind": models.OrderKind.STOP, "attempt": number, "task_kind": kind.value, "due": now, "force": force}
+            case engine.WakeLater(path, due):
+                fields = {"kind": models.OrderKind.WAKE, "due": due}
+            case _:
+                raise TypeError(f"No row for the order {order!r}.")
+        return models.Order(run_id=self.row.id, path=path, **fields)
+
+    def _save_run(self, now: datetime) -> None:
+        row, run = self.row, self.run
+        if row.state != run.state:
+            row.state_history = [*row.state_history, {"update_time": now.isoformat(), "state": run.state.value}]
+        row.state, row.reason = run.state.value, run.reason
+        row.started_at, row.finished_at = run.started_at, run.finished_at
+        row.stop = run.stop.value
+        row.save(update_fields=["state", "state_history", "reason", "started_at", "finished_at", "event_number", "stop"])
