@@ -1,0 +1,14 @@
+"""All addresses: the pages and the APIs of both apps."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("pipelines.urls")),
+    path("", include("runs.urls")),
+    path("", include("pipelines.api.urls")),
+    path("", include("runs.api.urls")),
+    path("admin/", admin.site.urls),
+]

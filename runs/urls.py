@@ -1,0 +1,7 @@
+"""Addresses of the pages about runs."""
+
+from __future__ import annotations
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []
