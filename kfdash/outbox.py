@@ -28,6 +28,7 @@ QUEUES = {
     DRIVE: "drive",
     "runs.jobs.carry_out": "orders",
 }
+_KEPT = "kfdash:kept"
 _ANNOUNCED_FOR = 5  # seconds after which a drive that was enqueued and never came is enqueued again
 
 
@@ -68,6 +69,21 @@ def take(run_id: str) -> list[dict[str, Any]]:
     pipe.lrange(inbox, 0, -1)
     pipe.delete(inbox)
     return [json.loads(text) for text in pipe.execute()[1]]
+
+
+def keep(run_id: str, facts: Sequence[dict[str, Any]]) -> None:
+    """Puts facts back that could not be folded in; the observer's tick has the run driven again."""
+    if facts:
+        connection().lpush(f"kfdash:facts:{run_id}", *[json.dumps(fact) for fact in reversed(facts)])
+    connection().sadd(_KEPT, run_id)
+
+
+def kept() -> list[str]:
+    """The runs whose facts were put back, each once."""
+    found = []
+    while run_id := connection().spop(_KEPT):
+        found.append(str(run_id))
+    return found
 
 
 def _send(job: str, args: Sequence[Any]) -> None:

@@ -18,7 +18,6 @@ from django.utils import timezone
 
 from kfdash import live, outbox
 from pipelines import specifications
-from pipelines.spec import paths
 from pipelines.spec.model import PipelineSpec
 from runs import models
 from runs.engine import model as engine

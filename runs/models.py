@@ -153,10 +153,14 @@ class Attempt(models.Model):
     running_at = models.DateTimeField(null=True)
     collecting_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    released = models.BooleanField(default=False, help_text="the executor was told that the end is recorded")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "path", "number"], name="attempt_number")]
-        indexes = [models.Index(fields=["run", "phase"], name="attempt_phase")]
+        indexes = [
+            models.Index(fields=["run", "phase"], name="attempt_phase"),
+            models.Index(fields=["phase"], name="attempt_unreleased", condition=models.Q(released=False)),
+        ]
 
 
 class RunEvent(models.Model):

@@ -1,0 +1,137 @@
+"""Carries committed orders out. An order can be carried out twice without harm: executors know attempts by their names."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from django.conf import settings
+from django.db.models import F
+from django.utils import timezone
+
+from kfdash import outbox
+from pipelines import specifications
+from runs import models
+from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind
+from runs.executing import executor
+from runs.execution.order import attempt_name, complete
+from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
+from runs.facts import encode
+from runs.rows import run_value, task_values
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds until an order that could not be carried out is due again
+
+
+def carry_out(order_ids: Sequence[int]) -> None:
+    """Carries these orders out, those that still wait for it. What cannot be done now stays due, with back-off."""
+    orders = models.Order.objects.filter(pk__in=order_ids, carried_out_at=None).select_related("run").order_by("id")
+    starts = [order for order in orders if order.kind == models.OrderKind.START]
+    stops = [order for order in orders if order.kind == models.OrderKind.STOP]
+    _carry_out_starts(starts)
+    _carry_out_stops(stops)
+
+
+def _carry_out_starts(orders: list[models.Order]) -> None:
+    containers = [order for order in orders if order.task_kind == Kind.CONTAINER]
+    ready: dict[str, tuple[models.Order, AttemptOrder]] = {}
+    for order, built in _complete(containers):
+        if isinstance(built, AttemptOrder):
+            ready[built.name] = (order, built)
+        else:
+            _tell(order, built)
+            _done([order])
+    if ready:
+        try:
+            refused = executor().start([built for _, built in ready.values()])
+        except ExecutorUnavailable as error:
+            _again([order for order, _ in ready.values()], str(error))
+        else:
+            for name, sentence in refused.items():
+                order = ready[name][0]
+                _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
+            _done([order for order, _ in ready.values()])
+    for order in orders:
+        if order.task_kind == Kind.IMPORTER:
+            outbox.enqueue("runs.jobs.import_artifact", order.pk)
+        elif order.task_kind != Kind.CONTAINER:
+            sentence = "Claims need a cluster: the local executor has no volumes. Run this pipeline on Kubernetes."
+            _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
+            _done([order])
+
+
+def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrder | Fact]]:
+    """Each order with its complete form, or with the fact that there can be none."""
+    found: list[tuple[models.Order, AttemptOrder | Fact]] = []
+    for run in {order.run_id: order.run for order in orders}.values():
+        mine = [order for order in orders if order.run_id == run.id]
+        spec = specifications.load(run.specification_id)
+        value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
+        rows = models.Task.objects.filter(run=run, path__in=[order.path for order in mine])
+        tasks = {task.path: task for task in task_values(rows)}
+        for order in mine:
+            task = tasks.get(order.path)
+            if task is None or task.attempt != order.attempt or not task.under_way:
+                found.append((order, AttemptStopped(order.path, order.attempt, timezone.now())))
+                continue
+            task_spec, component = spec.at(order.path)
+            try:
+                built = complete(
+                    spec=spec,
+                    component=component,
+                    task_spec=task_spec,
+                    run=value,
+                    task=task,
+                    number=order.attempt,
+                    namespace=run.namespace,
+                )
+            except ValueError as error:
+                fact = AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "invalid-order", retryable=False)
+                found.append((order, fact))
+            else:
+                found.append((order, built))
+    return found
+
+
+def _carry_out_stops(orders: list[models.Order]) -> None:
+    containers = [order for order in orders if order.task_kind == Kind.CONTAINER]
+    for force in (False, True):
+        mine = [order for order in containers if order.force == force]
+        if not mine:
+            continue
+        keys = [key_of(str(order.run_id), order.path, order.attempt) for order in mine]
+        try:
+            executor().stop(keys, grace=0 if force else settings.STOP_GRACE)
+        except ExecutorUnavailable as error:
+            _again(mine, str(error))
+        else:
+            _done(mine)
+    for order in orders:
+        if order.task_kind != Kind.CONTAINER:  # carried out within moments, or not at all: there is nothing to stop
+            _tell(order, AttemptStopped(order.path, order.attempt, timezone.now()))
+            _done([order])
+
+
+def key_of(run_id: str, path: str, number: int) -> AttemptKey:
+    """How an executor knows an attempt."""
+    return AttemptKey(attempt_name(run_id, path, number), run_id, path, number)
+
+
+def _tell(order: models.Order, fact: Fact) -> None:
+    outbox.hand_over(str(order.run_id), [encode(fact)])
+
+
+def _done(orders: list[models.Order]) -> None:
+    models.Order.objects.filter(pk__in=[order.pk for order in orders]).update(carried_out_at=timezone.now())
+
+
+def _again(orders: list[models.Order], why: str) -> None:
+    """Back-off by the number of tries; the tick sends them again when they are due."""
+    log.warning("%d orders could not be carried out and are tried again: %s", len(orders), why)
+    for order in orders:
+        wait = min(_FIRST_WAIT * 2**order.tries, _LONGEST_WAIT)
+        models.Order.objects.filter(pk=order.pk).update(
+            due=timezone.now() + timedelta(seconds=wait), tries=F("tries") + 1, answer=why
+        )

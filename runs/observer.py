@@ -1,0 +1,142 @@
+"""Turns what the executor sees into facts for the driver, and ticks: due orders, runs that wait, a resync.
+
+The database is the truth: whatever message was lost, the tick finds the row that should move and moves it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import redis
+from django.db import Error as DatabaseError
+from django.db import close_old_connections
+from django.utils import timezone
+
+from kfdash import outbox
+from runs import logs, models
+from runs.dispatch import key_of
+from runs.engine.model import Phase, State, TimeCame
+from runs.executing import executor
+from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
+from runs.facts import encode
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  # seconds
+_RESYNC_EVERY = 10  # ticks
+_FORGET_EVERY = 5
+_LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
+_BATCH = 1000  # rows looked at in one go
+
+
+def main(stop: threading.Event | None = None) -> None:
+    """Observes and ticks until `stop` is set (for ever without)."""
+    stop = stop or threading.Event()
+    threading.Thread(target=_observe, args=(stop,), name="observe", daemon=True).start()
+    ticks = 0
+    while not stop.wait(_TICK):
+        _guarded(lambda n=ticks: tick(n))
+        ticks += 1
+
+
+def _observe(stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            for batch in executor().observe():
+                hand_on(batch)
+        except ExecutorUnavailable as error:
+            log.warning("%s Observing again in a moment.", error)
+            stop.wait(1)
+
+
+def hand_on(batch: Sequence[Observation]) -> None:
+    """Facts to the driver, together by run; lines to those who watch."""
+    facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for observation in batch:
+        if isinstance(observation, FactObserved):
+            facts[observation.run_id].append(encode(observation.fact))
+        elif isinstance(observation, LogObserved):
+            logs.append(observation)
+    for run_id, mine in facts.items():
+        outbox.hand_over(run_id, mine)
+
+
+def tick(number: int) -> None:
+    """One look at what is due. `number` counts the ticks: some looks are taken only now and then."""
+    send_due_orders()
+    for run_id in outbox.kept():
+        outbox.hand_over(run_id, [])
+    if number % _RESYNC_EVERY == 0:
+        look_at_late_runs()
+        resync()
+    if number % _FORGET_EVERY == 0:
+        forget_ended()
+
+
+def send_due_orders() -> None:
+    """Wakes whom an order to wake names; sends starts and stops again whose message must have been lost."""
+    now = timezone.now()
+    due = models.Order.objects.filter(carried_out_at=None, due__lte=now).order_by("due")[:_BATCH]
+    wakes = [order for order in due if order.kind == models.OrderKind.WAKE]
+    for order in wakes:
+        outbox.hand_over(str(order.run_id), [encode(TimeCame(order.path))])
+    models.Order.objects.filter(pk__in=[order.pk for order in wakes]).update(carried_out_at=now)
+    late = [order.pk for order in due if order.kind != models.OrderKind.WAKE and (order.tries or order.due < now - _LATE)]
+    if late:
+        outbox.enqueue("runs.jobs.carry_out", late)
+
+
+def look_at_late_runs() -> None:
+    """Has runs driven that were launched, or asked to stop, and have not moved."""
+    before = timezone.now() - _LATE
+    waiting = models.Run.objects.filter(state=State.PENDING, created_at__lt=before, paused=False)
+    stopping = models.Run.objects.filter(state=State.RUNNING).exclude(stop="")
+    for run_id in (waiting | stopping).values_list("pk", flat=True)[:_BATCH]:
+        outbox.hand_over(str(run_id), [])
+
+
+def resync() -> None:
+    """Compares what rows say is under way with what the executor has, and hands on what differs."""
+    rows = models.Attempt.objects.exclude(phase=Phase.ENDED).filter(
+        run__orders__kind=models.OrderKind.START,
+        run__orders__path=models.F("path"),
+        run__orders__attempt=models.F("number"),
+        run__orders__task_kind="container",
+        run__orders__carried_out_at__lt=timezone.now() - _LATE,
+    )
+    known = {}
+    for run_id, path, number, phase in rows.values_list("run_id", "path", "number", "phase").distinct()[: _BATCH * 10]:
+        known[str(run_id), path, number] = phase
+    if not known:
+        return
+    keys = [key_of(*key) for key in known]
+    news = [
+        seen
+        for seen in executor().look(keys)
+        if getattr(seen.fact, "phase", None) != known.get((seen.run_id, seen.fact.path, seen.fact.number))  # type: ignore[union-attr]
+    ]
+    hand_on(news)
+
+
+def forget_ended() -> None:
+    """Lets the executor forget attempts whose end is recorded."""
+    rows = list(models.Attempt.objects.filter(phase=Phase.ENDED, released=False)[:_BATCH])
+    if rows:
+        executor().forget([key_of(str(row.run_id), row.path, row.number) for row in rows])
+        models.Attempt.objects.filter(pk__in=[row.pk for row in rows]).update(released=True)
+
+
+def _guarded(look: Any) -> None:
+    """A tick that fails is told of and tried again: nothing outside may end the observer."""
+    try:
+        look()
+    except (ExecutorUnavailable, DatabaseError, redis.RedisError) as error:
+        log.warning("The tick could not be carried out (%s: %s); it is tried again.", type(error).__name__, error)
+        close_old_connections()
+        time.sleep(0.5)
