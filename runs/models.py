@@ -113,6 +113,7 @@ class Task(models.Model):
     attempt = models.PositiveIntegerField(default=0)
     under_way = models.BooleanField(default=False)
     failures = models.PositiveIntegerField(default=0)
+    lost = models.PositiveIntegerField(default=0)
     retry_at = models.DateTimeField(null=True)
     fingerprint = models.CharField(max_length=64, default="", blank=True)
     cached_from = models.TextField(default="", blank=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from pipelines.spec.model import ParameterType
 
@@ -140,6 +141,11 @@ def parameters_mentioned(value: Json) -> frozenset[str]:
 def rfc3339(at: datetime | None) -> str:
     """A time in UTC, to the second, as KFP writes it; empty for None."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+def task_uuid(run_id: str, path: str) -> str:
+    """A stable id of a task of a run, for `{{$.pipeline_task_uuid}}`."""
+    return str(uuid5(NAMESPACE_URL, f"{run_id}/{path}"))
 
 
 def run_constants(

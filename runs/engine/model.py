@@ -151,6 +151,7 @@ class Task:
     attempt: int = 0  # number of the newest attempt; 0 before the first
     under_way: bool = False  # whether that attempt is not over
     failures: int = 0  # attempts that count against the user's retries
+    lost: int = 0  # attempts in a row that the executor lost; they do not count
     retry_at: datetime | None = None  # the next attempt's due time, while one is waited for
     fingerprint: str = ""  # for the cache; set by the answer to LookInCache
     cached_from: str = ""  # `<run id>:<path>` of the task whose outputs were reused
