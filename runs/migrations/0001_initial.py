@@ -194,6 +194,7 @@ class Migration(migrations.Migration):
                 ('attempt', models.PositiveIntegerField(default=0)),
                 ('under_way', models.BooleanField(default=False)),
                 ('failures', models.PositiveIntegerField(default=0)),
+                ('lost', models.PositiveIntegerField(default=0)),
                 ('retry_at', models.DateTimeField(null=True)),
                 ('fingerprint', models.CharField(blank=True, default='', max_length=64)),
                 ('cached_from', models.TextField(blank=True, default='')),
