@@ -145,7 +145,7 @@ def rfc3339(at: datetime | None) -> str:
 
 def task_uuid(run_id: str, path: str) -> str:
     """A stable id of a task of a run, for `{{$.pipeline_task_uuid}}`."""
-    return str(uuid5(NAMESPACE_URL, f"{run_id}/{path}"))
+    return str(uuid5(NAMESPACE_URL, f"kfdash:{run_id}:{path}"))
 
 
 def run_constants(
