@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import secrets
+import tempfile
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
@@ -24,10 +26,19 @@ def _number(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} is {text!r}; it must be a whole number, such as {default}.") from None
 
 
+def _runtime_dir() -> pathlib.Path:
+    """The folder of the sockets: a short path (they may have about 100 bytes), ours alone, the same for each data folder."""
+    if named := os.environ.get("KFDASH_RUNTIME_DIR"):
+        return pathlib.Path(named)
+    name = f"kfdash-{os.getuid()}-{hashlib.sha256(os.fsencode(DATA_DIR)).hexdigest()[:10]}"
+    inside = pathlib.Path(tempfile.gettempdir()) / name
+    return inside if len(os.fsencode(inside)) <= 80 else pathlib.Path("/tmp") / name
+
+
 # --- where things are ---
 
 DATA_DIR = pathlib.Path(os.environ.get("KFDASH_DATA_DIR", "data")).resolve()
-RUNTIME_DIR = pathlib.Path(os.environ.get("KFDASH_RUNTIME_DIR", DATA_DIR / "run"))  # sockets: paths of about 100 bytes at most
+RUNTIME_DIR = _runtime_dir()
 ARTIFACTS_DIR = pathlib.Path(os.environ.get("KFDASH_ARTIFACTS_DIR", DATA_DIR / "artifacts"))
 LOGS_DIR = pathlib.Path(os.environ.get("KFDASH_LOGS_DIR", DATA_DIR / "logs"))
 HOST_DIR = DATA_DIR / "host"  # the local executor's own: attempts, environments, workspaces
@@ -41,6 +52,19 @@ REDIS_URL = os.environ.get("KFDASH_REDIS_URL", f"unix://{RUNTIME_DIR}/redis.sock
 UPLOAD_LIMIT = 32 * 1024 * 1024  # bytes of a package, and of what an archive holds
 MOST_ITERATIONS = _number("KFDASH_MOST_ITERATIONS", 10_000)
 STOP_GRACE = _number("KFDASH_STOP_GRACE", 30)  # seconds between SIGTERM and SIGKILL
+
+# --- packages by URL ---
+
+URL_DOMAINS = [
+    "storage.googleapis.com",
+    "s3.amazonaws.com",
+    "github.com",
+    "raw.githubusercontent.com",
+    *(host.strip().lower() for host in os.environ.get("KFDASH_URL_DOMAINS", "").split(",") if host.strip()),
+]
+URL_ALLOW_HTTP = _flag("KFDASH_URL_ALLOW_HTTP")
+URL_CHECKS = _flag("KFDASH_URL_CHECKS", True)  # off: any host, port and address, private ones too
+URL_TIMEOUT = _number("KFDASH_URL_TIMEOUT", 30)  # seconds for one package
 
 # --- Django ---
 
@@ -176,10 +200,11 @@ SPECTACULAR_SETTINGS = {"TITLE": "kfdash", "VERSION": "v1", "SERVE_INCLUDE_SCHEM
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 
+LOG_LEVEL = os.environ.get("KFDASH_LOG_LEVEL", "WARNING").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": os.environ.get("KFDASH_LOG_LEVEL", "WARNING")},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }
