@@ -1,0 +1,153 @@
+"""Where an artifact lies: its URI, its path inside a container, its path on a machine without containers.
+
+kfdash's own store is `minio://kfdash/…`, which the SDK understands. On the local executor that is the folder `kfdash` in
+the artifacts folder, and a step sees plain absolute paths; everything that crosses has canonical URIs.
+"""
+
+from __future__ import annotations
+
+import copy
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pipelines.spec.values import WORKSPACE_PATH
+
+Json = Any
+
+STORE = "minio://kfdash/"
+STORE_FOLDER = "kfdash"
+PARAMETERS_FOLDER = "/tmp/kfp/outputs"  # where a container writes its output parameters
+OUTPUT_FILE = "output_metadata.json"
+FALLBACK_OUTPUT_FILE = f"/tmp/kfp_outputs/{OUTPUT_FILE}"
+IN_WORKSPACE = "_kfp_workspace"  # the metadata key that says an artifact lies in the run's workspace
+
+_MOUNTS = {"gs": "/gcs", "minio": "/minio", "s3": "/s3"}
+_WORKSPACE_START = re.compile(re.escape(WORKSPACE_PATH) + r"(?![\w-])")
+
+
+class UnsafeLocation(ValueError):
+    """A URI or path that leads outside of where it may lead. The message is for people."""
+
+
+def _safe(rest: str, whole: str) -> str:
+    """The part after a bucket or folder, without a slash at its end; no segment may be empty, `.` or `..`."""
+    rest = rest.rstrip("/")
+    if "\0" in rest or any(segment in ("", ".", "..") for segment in rest.split("/")):
+        raise UnsafeLocation(f"The location {whole!r} is not allowed: it has empty segments, '.' or '..' in it.")
+    return rest
+
+
+def container_path(uri: str) -> str | None:
+    """Where the SDK looks for an artifact in a container; None for a scheme without a place there."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri if uri.startswith("/") else None
+    if scheme == "oci":
+        return f"/oci/{_safe(rest, uri).replace('/', '_')}/models"
+    mount = _MOUNTS.get(scheme)
+    return f"{mount}/{_safe(rest, uri)}" if mount else None
+
+
+def artifact_path(artifact: Mapping[str, Json], locate: Callable[[str], str | None]) -> str:
+    """The path of an ExecutorInput's artifact; `locate` gives a URI's. Empty where it has none."""
+    custom: str = artifact.get("customPath") or ""
+    if custom:
+        return custom
+    path = locate(artifact.get("uri") or "") or ""
+    if path and (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True:
+        return f"{WORKSPACE_PATH}/.artifacts/{path.lstrip('/')}"
+    return path
+
+
+# --- without containers ---------------------------------------------------------------------------------------------
+
+
+def local_path(uri: str, artifacts_dir: str) -> str:
+    """The path of something in kfdash's store. Raises UnsafeLocation for other stores and for what climbs out."""
+    if not uri.startswith(STORE):
+        raise UnsafeLocation(f"{uri!r} does not lie in kfdash's store ({STORE}…).")
+    return f"{artifacts_dir.rstrip('/')}/{STORE_FOLDER}/{_safe(uri[len(STORE) :], uri)}"
+
+
+def canonical_uri(location: str, artifacts_dir: str) -> str:
+    """The URI of a path in the artifacts folder; whatever else it is given it gives back.
+
+    `..` in a path is followed before looking where it leads.
+    """
+    if not location.startswith("/"):
+        return location
+    folder = f"{artifacts_dir.rstrip('/')}/{STORE_FOLDER}/"
+    path = posixpath.normpath(location)
+    return STORE + path[len(folder) :] if path.startswith(folder) else location
+
+
+def localise(
+    executor_input: Mapping[str, Json],
+    artifacts_dir: str,
+    *,
+    outputs_dir: str,
+    workspace_dir: str = "",
+    fetched: Mapping[str, str] | None = None,
+) -> dict[str, Json]:
+    """An ExecutorInput with plain absolute paths, for a process on this machine.
+
+    `outputs_dir` is the attempt's own folder for output parameters, `workspace_dir` the run's workspace, where it has one.
+    `fetched` tells where inputs of other stores were put (URI → path); they keep their URI and get that custom path.
+    Raises UnsafeLocation, also for outputs that would lie in another store.
+    """
+    found: dict[str, Json] = copy.deepcopy(dict(executor_input))
+    inputs, outputs = found.get("inputs", {}), found.get("outputs", {})
+    if workspace_dir and "parameterValues" in inputs:
+        inputs["parameterValues"] = workspace_moved(inputs["parameterValues"], workspace_dir)
+    for artifact in _artifacts(inputs):
+        _localise_input(artifact, artifacts_dir, workspace_dir, fetched or {})
+    for artifact in _artifacts(outputs):
+        artifact["uri"] = local_path(artifact["uri"], artifacts_dir)
+    for parameter in outputs.get("parameters", {}).values():
+        parameter["outputFile"] = f"{outputs_dir}/{posixpath.basename(parameter['outputFile'])}"
+    if "outputFile" in outputs:
+        outputs["outputFile"] = _local_output_file(outputs["outputFile"], artifacts_dir)
+    return found
+
+
+def _localise_input(artifact: dict[str, Json], artifacts_dir: str, workspace_dir: str, fetched: Mapping[str, str]) -> None:
+    uri = artifact.get("uri", "")
+    if (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True and workspace_dir:
+        inside = (container_path(uri) or f"/{uri.replace('://', '/')}").lstrip("/")
+        artifact["customPath"] = f"{workspace_dir}/.artifacts/{_safe(inside, uri)}"
+        # The SDK would look under /kfp-workspace, whatever the custom path says.
+        artifact["metadata"] = {key: value for key, value in artifact["metadata"].items() if key != IN_WORKSPACE}
+    elif uri in fetched:
+        artifact["customPath"] = fetched[uri]
+    elif uri.startswith(STORE):
+        artifact["uri"] = local_path(uri, artifacts_dir)
+        artifact.pop("customPath", None)  # the content lies in the store; the custom path was its maker's
+
+
+def _local_output_file(path: str, artifacts_dir: str) -> str:
+    inside = f"{_MOUNTS['minio']}/{STORE_FOLDER}/"
+    if not path.startswith(inside):
+        raise UnsafeLocation(
+            f"The run's pipeline root leads outside of kfdash's store ({STORE}…), where the local executor cannot write. "
+            "Launch without a pipeline root."
+        )
+    return local_path(STORE + path[len(inside) :], artifacts_dir)
+
+
+def _artifacts(section: Mapping[str, Json]) -> list[dict[str, Json]]:
+    return [artifact for listed in section.get("artifacts", {}).values() for artifact in listed.get("artifacts", [])]
+
+
+def workspace_moved(value: Json, folder: str, *, back: bool = False) -> Json:
+    """The value with `/kfp-workspace` at the head of paths in its strings replaced by `folder`, or `back` again."""
+    if isinstance(value, str):
+        if back:
+            return re.sub(re.escape(folder) + r"(?![\w-])", lambda _: WORKSPACE_PATH, value)
+        return _WORKSPACE_START.sub(lambda _: folder, value)
+    if isinstance(value, list | tuple):
+        return [workspace_moved(item, folder, back=back) for item in value]
+    if isinstance(value, dict):
+        return {key: workspace_moved(item, folder, back=back) for key, item in value.items()}
+    return value
