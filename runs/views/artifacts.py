@@ -1,0 +1,157 @@
+"""The page of an output, its bytes for frames and images, and its download."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+
+from pipelines.spec import paths
+from runs.artifacts import content
+from runs.artifacts.previews import image_type, preview
+from runs.models import Artifact, ArtifactUse, Task
+
+# A frame's document may run scripts, but has no origin, no network and no way out of its frame.
+_FRAME_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob: data:; "
+    "style-src 'unsafe-inline' data:; img-src data: blob:; font-src data:; media-src data: blob:; worker-src blob:"
+)
+_IMAGE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+_MOST_USERS = 20  # steps that used it, on the page
+
+
+@dataclass(frozen=True)
+class StepOutputs:
+    """A step of a run with what it made."""
+
+    path: str
+    name: str
+    task: Task | None
+    artifacts: list[Artifact]
+
+
+@require_safe
+def artifact_detail(request: HttpRequest, artifact_id: int) -> HttpResponse:
+    """The page of one output."""
+    artifact = get_object_or_404(Artifact.objects.select_related("run"), pk=artifact_id)
+    file = request.GET.get("file", "")
+    steps = _steps_of(artifact)
+    mine = next((step for step in steps if step.path == artifact.path), None)
+    return render(
+        request,
+        "runs/artifact.html",
+        {
+            "artifact": artifact,
+            "run": artifact.run,
+            "file": file,
+            "preview": preview(artifact, file),
+            "steps": steps,
+            "step": mine,
+            "beside": [(other, preview(other)) for other in (mine.artifacts if mine else []) if other.pk != artifact.pk][:6],
+            "inputs": _inputs_of(artifact),
+            "users": _users_of(artifact),
+        },
+    )
+
+
+def _steps_of(artifact: Artifact) -> list[StepOutputs]:
+    """All outputs of the artifact's run, by step in order of their making."""
+    if artifact.run_id is None:
+        return [StepOutputs(artifact.path, paths.key(artifact.path), None, [artifact])]
+    by_path: dict[str, list[Artifact]] = {}
+    for other in Artifact.objects.filter(run_id=artifact.run_id).order_by("id")[:2000]:
+        by_path.setdefault(other.path, []).append(other)
+    tasks = {task.path: task for task in Task.objects.filter(run_id=artifact.run_id, path__in=list(by_path)[:500])}
+    return [StepOutputs(path, step_name(path), tasks.get(path), mine) for path, mine in by_path.items()]
+
+
+def step_name(path: str) -> str:
+    """A step's short name: its key, and the iterations it is in (`train[3]`)."""
+    indices = "".join(f"[{index}]" for up in [path, *paths.ancestors(path)] if (index := paths.index(up)) is not None)
+    return paths.key(path) + indices
+
+
+def _inputs_of(artifact: Artifact) -> list[Artifact]:
+    if artifact.run_id is None:
+        return []
+    uses = ArtifactUse.objects.filter(run_id=artifact.run_id, path=artifact.path).select_related("artifact")
+    return [use.artifact for use in uses]
+
+
+def _users_of(artifact: Artifact) -> list[tuple[ArtifactUse, str]]:
+    uses = artifact.uses.select_related("run").order_by("id")[:_MOST_USERS]
+    return [(use, step_name(use.path)) for use in uses]
+
+
+@require_safe
+def artifact_content(request: HttpRequest, artifact_id: int) -> HttpResponseBase:
+    """An output's bytes for a frame (HTML) or an image; nothing else is shown as itself."""
+    artifact = get_object_or_404(Artifact, pk=artifact_id)
+    try:
+        path = content.file_in(artifact, request.GET.get("file", ""))
+    except content.NotHere as error:
+        raise Http404(str(error)) from None
+    if media_type := image_type(path):
+        response: HttpResponseBase = FileResponse(path.open("rb"), content_type=media_type)
+        response.headers["Content-Security-Policy"] = _IMAGE_POLICY
+    else:
+        response = FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
+        response.headers["Content-Security-Policy"] = _FRAME_POLICY
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+@require_safe
+def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBase:
+    """An output as a file; a folder as a `.tar.gz`, made while it is sent."""
+    artifact = get_object_or_404(Artifact, pk=artifact_id)
+    file = request.GET.get("file", "")
+    try:
+        path = content.local_path(artifact)
+        if path.is_dir() and not file:
+            packed = StreamingHttpResponse(_packed(artifact), content_type="application/gzip")
+            packed.headers["Content-Disposition"] = f'attachment; filename="{_plain(artifact.name)}.tar.gz"'
+            return packed
+        path = content.file_in(artifact, file)
+    except content.NotHere as error:
+        raise Http404(str(error)) from None
+    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type=content.media_type(path.name))
+
+
+def _plain(name: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
+
+
+def _packed(artifact: Artifact) -> Iterator[bytes]:
+    """A folder as a gzip'd tar, in pieces: one file is in memory at most as far as the packer buffers it."""
+    path = content.local_path(artifact)
+    buffer = _Pieces()
+    with tarfile.open(mode="w|gz", fileobj=buffer) as archive:
+        for entry in content.entries(path):
+            archive.add(path / entry.path, arcname=f"{artifact.name}/{entry.path}", recursive=False)
+            yield from buffer.taken()
+    yield from buffer.taken()
+
+
+class _Pieces(io.RawIOBase):
+    """A file that keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._kept: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes) -> int:  # type: ignore[override]
+        self._kept.append(bytes(data))
+        return len(data)
+
+    def taken(self) -> list[bytes]:
+        """What was written since the last call."""
+        kept, self._kept = self._kept, []
+        return kept
