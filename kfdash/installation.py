@@ -1,0 +1,146 @@
+"""What must hold before anything is started: folders, the lock on them, the address, the database's tables."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import io
+import ipaddress
+import json
+import os
+import socket
+import time
+from typing import Any
+
+from django.conf import settings
+from django.core.management import call_command
+from django.db import DatabaseError, connection, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from kfdash import doctor
+
+_WAIT_FOR_REMAINS = 10.0  # seconds: parts of an installation that was killed are still ending
+
+
+class CannotStart(Exception):
+    """Why the installation cannot be started, as a sentence for people."""
+
+
+def check() -> None:
+    """Raises CannotStart for the first thing that is missing and needed, and prints the other remarks."""
+    checks = (
+        doctor.data_folder,
+        doctor.disk_space,
+        doctor.runtime_folder,
+        doctor.redis_server,
+        doctor.graphviz,
+        doctor.uv,
+    )
+    for found in (one() for one in checks):
+        if not found.ok and found.needed:
+            raise CannotStart(found.sentence)
+        if not found.ok:
+            print(f"note: {found.sentence}", flush=True)
+
+
+def check_address(host: str) -> None:
+    """Raises CannotStart for an address that others reach: nobody could tell there who may come in."""
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host == "localhost":
+        return
+    auth = os.environ.get("KFDASH_AUTH", "")
+    asked = f"KFDASH_AUTH is {auth!r}, but this version" if auth else "KFDASH_AUTH does not say who may come in, and this version"
+    raise CannotStart(
+        f"{host} can be reached from other machines. {asked} has no accounts yet, so it serves loopback only: leave --host out, "
+        "and come from elsewhere through a tunnel (ssh -L 8000:127.0.0.1:8000 …)."
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises CannotStart where the port is taken or the address is not ours."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(1024)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sentence = f"Port {port} of {host} is taken by another program. Choose another with --port (0 takes any)."
+        elif error.errno == errno.EACCES:
+            sentence = f"Port {port} may not be opened by this user. Choose one above 1023 with --port."
+        else:
+            sentence = f"{host}:{port} cannot be listened on: {error.strerror}."
+        raise CannotStart(sentence) from None
+    return listening
+
+
+class Lock:
+    """The lock on a data folder. Whatever holds `descriptor` open, a child that outlives us too, keeps it."""
+
+    def __init__(self) -> None:
+        """Takes it, or raises CannotStart with the one who has it."""
+        self.path = settings.DATA_DIR / "lock"
+        self.descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        deadline = time.monotonic() + _WAIT_FOR_REMAINS
+        while not self._take():
+            holder = self._read()
+            if _lives(holder.get("pid")) or time.monotonic() > deadline:
+                raise CannotStart(self._sentence(holder))
+            time.sleep(0.05)
+        self.tell()
+
+    def tell(self, **more: Any) -> None:
+        """Writes down who holds it: our pid, and what else is given (`address`, pids of `parts`)."""
+        text = json.dumps({"pid": os.getpid(), **more}).encode()
+        os.ftruncate(self.descriptor, 0)
+        os.pwrite(self.descriptor, text, 0)
+
+    def _take(self) -> bool:
+        try:
+            fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads(os.pread(self.descriptor, 65536, 0)))
+        except ValueError:
+            return {}
+
+    def _sentence(self, holder: dict[str, Any]) -> str:
+        if not _lives(holder.get("pid")):
+            return f"Parts of a kfdash that was ended are still running on {settings.DATA_DIR}. Try again in a moment."
+        where = f" at {holder['address']}" if "address" in holder else ""
+        return (
+            f"kfdash already runs on {settings.DATA_DIR}{where} (process {holder['pid']}). "
+            "Stop that one first, or choose another folder with --data-dir."
+        )
+
+
+def _lives(pid: int | None) -> bool:
+    if not pid:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def migrate() -> None:
+    """Brings the database's tables to this version; costs some milliseconds where they are. Raises CannotStart."""
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0, stdout=io.StringIO())
+    except DatabaseError as error:
+        raise CannotStart(f"The database cannot be used: {str(error).strip()}") from None
+    finally:
+        connections.close_all()

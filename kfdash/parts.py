@@ -1,0 +1,114 @@
+"""The parts of an installation as programs: each function serves until it is told to end (SIGTERM).
+
+Importing this module loads all that they need, so that the supervisor can fork them from one warm process.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+import warnings
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from celery.apps.worker import Worker
+from celery.platforms import EX_OK
+from celery.worker import state
+from django.conf import settings
+from django.urls import get_resolver
+
+from kfdash.asgi import application
+from kfdash.celery import app
+from runs import observer
+
+_CLOSE_WITHIN = 3  # seconds that open requests and sockets get when the web server ends
+
+
+def warm_up() -> None:
+    """Loads what would otherwise be loaded by the first request or job. Starts no thread and opens no connection."""
+    app.loader.import_default_modules()
+    app.finalize()
+    _ = get_resolver().url_patterns
+
+
+def serve_web(listening: socket.socket) -> None:
+    """Pages, API and sockets, on a socket that is listening already."""
+    config = uvicorn.Config(
+        application,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws_max_size=1024 * 1024,
+        timeout_graceful_shutdown=_CLOSE_WITHIN,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def serve_drive() -> None:
+    """The worker that advances runs: one at a time, because it only computes and writes."""
+    _worker("drive", pool="solo", concurrency=1).start()
+
+
+def serve_orders() -> None:
+    """The worker that starts and stops attempts; nothing slow may take its threads."""
+    _worker("orders", pool="threads", concurrency=4).start()
+
+
+def serve_io() -> None:
+    """The worker for what may take long: importers, drawing, previews."""
+    _worker("io", pool="threads", concurrency=4).start()
+
+
+def serve_observer() -> None:
+    """What the executor sees becomes facts; ticks every second."""
+    stop = threading.Event()
+
+    def end(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, end)
+    observer.main(stop)
+
+
+class _Worker(Worker):
+    """Celery's worker, embedded: it ends at SIGTERM without a word, and takes no other signal."""
+
+    def on_before_init(self, quiet: bool = False, **options: Any) -> None:
+        with warnings.catch_warnings():  # about root: it unpickles nothing, which is what that is about
+            warnings.simplefilter("ignore")
+            super().on_before_init(quiet=quiet, **options)
+
+    def install_platform_tweaks(self, worker: Worker) -> None:
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        state.should_stop = EX_OK
+
+
+def _worker(queue: str, *, pool: str, concurrency: int) -> Worker:
+    return _Worker(
+        app=app,
+        hostname=f"{queue}@kfdash",
+        queues=[queue],
+        pool=pool,
+        concurrency=concurrency,
+        loglevel=settings.LOG_LEVEL,
+        without_mingle=True,
+        without_gossip=True,
+        without_heartbeat=True,
+        quiet=True,
+        redirect_stdouts=False,
+    )
+
+
+WORKERS: dict[str, Callable[[], None]] = {
+    "drive": serve_drive,
+    "orders": serve_orders,
+    "io": serve_io,
+    "observer": serve_observer,
+}
