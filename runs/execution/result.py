@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Values
@@ -32,6 +33,20 @@ _ARTIFACT_FIELDS: Mapping[str, type] = {
     "metadata": dict,
     "custom_path": str,
 }
+
+
+class Cause(StrEnum):
+    """Why an attempt failed, for filters and icons; executors may have further ones."""
+
+    EXIT_CODE = "exit-code"
+    SIGNAL = "signal"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
+    OUTPUTS = "outputs"  # ended well, but what it wrote cannot be taken
+    INPUTS = "inputs"  # an input could not be fetched
+    ENVIRONMENT = "environment"  # what it needs could not be installed
+    NOT_FOUND = "not-found"  # its program or image is not there
+    REFUSED = "refused"  # the executor cannot run it at all
 
 
 class InvalidResult(ValueError):

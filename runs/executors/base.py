@@ -70,7 +70,10 @@ class Executor(Protocol):
     """A backend that runs containers. All methods are safe to call twice and from several processes at once."""
 
     def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
-        """Starts attempts; returns name → sentence for those refused for good. Raises ExecutorUnavailable."""
+        """Starts attempts; returns name → sentence for those refused for good. Raises ExecutorUnavailable.
+
+        All attempts of a task share the URIs of their outputs: what an earlier one left there is removed before it runs.
+        """
 
     def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> None:
         """Ends attempts; `grace` in seconds, 0 at once. An attempt it never had is observed as AttemptStopped."""
