@@ -5,6 +5,7 @@ Importing this module loads all that they need, so that the supervisor can fork 
 
 from __future__ import annotations
 
+import importlib
 import signal
 import socket
 import threading
@@ -27,8 +28,38 @@ from runs import observer
 _CLOSE_WITHIN = 3  # seconds that open requests and sockets get when the web server ends
 
 
+_LOADED_BY_NAME = (  # by Celery, uvicorn and Django at their start: loaded once here, children share it
+    "celery.app.amqp",
+    "celery.app.control",
+    "celery.app.events",
+    "celery.app.log",
+    "celery.concurrency.solo",
+    "celery.concurrency.thread",
+    "celery.events.dispatcher",
+    "celery.worker.autoscale",
+    "celery.worker.components",
+    "celery.worker.consumer",
+    "celery.worker.control",
+    "celery.worker.loops",
+    "celery.worker.strategy",
+    "channels_redis.pubsub",
+    "django.contrib.messages.storage.fallback",
+    "django.contrib.sessions.serializers",
+    "django.template.loaders.app_directories",
+    "django.template.loaders.cached",
+    "kombu.transport.redis",
+    "redis.asyncio",
+    "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
+    "uvloop",
+)
+
+
 def warm_up() -> None:
     """Loads what would otherwise be loaded by the first request or job. Starts no thread and opens no connection."""
+    for name in _LOADED_BY_NAME:
+        importlib.import_module(name)
     app.loader.import_default_modules()
     app.finalize()
     _ = get_resolver().url_patterns

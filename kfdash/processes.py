@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import gc
 import multiprocessing
 import os
 import signal
@@ -49,7 +48,6 @@ def fork(name: str, serve: Callable[[], None], close: Sequence[int]) -> int:
             os.close(descriptor)
         _die_with(parent, signal.SIGKILL)
         call_it(name)
-        gc.unfreeze()
         serve()
         code = 0
     except SystemExit as end:
