@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from django.template.loader import render_to_string
 
 from pipelines import drawing
 from pipelines.drawing import dot, routes, stored, words
+from pipelines.drawing.picture import Look, picture, strip_marks
 from pipelines.drawing.visible import Graph, Node, see
 from pipelines.models import Drawing, Specification
 from pipelines.spec.model import (
@@ -190,3 +192,35 @@ def test_a_layout_is_made_once_for_each_set_of_opened_groups(monkeypatch):
     assert Drawing.objects.count() == 3
     monkeypatch.setattr(stored.dot, "place", lambda *args, **kwargs: pytest.fail("drawn again"))
     assert drawing.find("s", ["root/features"])["groups"][0]["path"] == "root/features"
+
+
+def test_the_template_draws_a_plan_and_shows_names_as_text():
+    spec = pipeline(
+        task("load"), TaskSpec("x", "<script>alert(1)</script>", "comp-features"), components=[group("comp-features", task("a"))]
+    )
+    drawn = picture(stored.lay_out(spec))
+    page = render_to_string("pipelines/_graph.html", {"graph": drawn})
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert 'id="n-root/load"' in page and "data-plan" in page and "data-state" not in page
+    assert 'href="#i-code"' in page and 'data-unfold="n-root/x"' in page
+
+
+def test_the_template_draws_states_and_lines_follow_them():
+    looks = {
+        "root/load": Look("root/load", "RUNNING", line="3.1 s"),
+        "root/train": Look("root/train", "SKIPPED", said="because load failed"),
+    }
+    drawn = picture(stored.lay_out(CHAIN), look=lambda path: looks.get(path, Look(path)), selected="root/load")
+    page = render_to_string("pipelines/_graph.html", {"graph": drawn})
+    assert [edge["how"] for edge in drawn.edges] == ["off", "off", ""]
+    assert "train: skipped – because load failed" in page
+    assert page.count('aria-current="true"') == 1
+
+
+def test_a_strip_gathers_more_than_120_iterations_and_shows_the_worst():
+    states = [Look("x", "SUCCEEDED")] * 1000
+    states[500] = Look("x", "FAILED")
+    marks = strip_marks(states)
+    assert len(marks) == 120
+    assert [mark.state for mark in marks if mark.first <= 500 < mark.first + mark.count] == ["FAILED"]
+    assert marks[-1].x + marks[-1].width < 165

@@ -1,0 +1,283 @@
+// The graph: pan, zoom, fit, arrows along the edges, and `paint`, the one function that changes a state on the page.
+
+const LEAST = .1, MOST = 2;
+
+/** Sets a state on an element and on the icon or mark inside it. `state` is {state, attention, cached}. */
+export function paint(element, { state, attention, cached }) {
+  const look = state === "PENDING" && attention ? "WAITING" : state === "SUCCEEDED" && cached ? "CACHED" : state;
+  element.setAttribute("data-state", state);
+  element.toggleAttribute("data-attention", Boolean(attention));
+  element.toggleAttribute("data-cached", Boolean(cached));
+  element.removeAttribute("data-plan");
+  if (element.localName === "use") element.setAttribute("href", `#mk-${look}`);
+  const icon = element.matches(".si") ? element : element.querySelector(".si");
+  if (icon && icon !== element) {
+    icon.setAttribute("data-state", state);
+    icon.toggleAttribute("data-attention", Boolean(attention));
+    icon.toggleAttribute("data-cached", Boolean(cached));
+  }
+  icon?.querySelector("use")?.setAttribute("href", `#st-${look}`);
+}
+
+/** A drawing on the page. `view` is what is seen: x, y of the upper left corner in points and the scale k. */
+export class Graph {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.svg = canvas.querySelector("svg.graph");
+    this.width = Number(this.svg.dataset.width);
+    this.height = Number(this.svg.dataset.height);
+    this.margin = Number(this.svg.dataset.margin);
+    this.view = { x: 0, y: 0, k: 1 };
+    this.percent = canvas.querySelector(".pc");
+    this.#edges();
+    this.#pointers();
+    this.#keys();
+    this.svg.classList.toggle("many", this.nodes.length > 300);
+    for (const button of canvas.querySelectorAll("[data-zoom]")) {
+      button.addEventListener("click", () => (button.dataset.zoom === "fit" ? this.fit() : this.zoom(button.dataset.zoom === "in" ? 1.25 : .8)));
+    }
+    this.resized = new ResizeObserver(() => this.#resize());
+    this.resized.observe(canvas);
+    this.#tabStop();
+  }
+
+  get nodes() { return [...this.svg.querySelectorAll(".node:not(.group)")]; }
+
+  node(path) { return this.svg.querySelector(`.node[data-path="${CSS.escape(path)}"]`); }
+
+  /** First sight: all of it, at most 100 %; where that is too small to read, 90 % at what matters most. */
+  show() {
+    this.fit();
+    if (this.view.k >= .82) return;
+    const first = this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector('.node[data-state="FAILED"]')
+      ?? this.svg.querySelector('.node[data-state="RUNNING"]') ?? this.svg.querySelector(".node:not(.group)");
+    if (first) this.at(first, .9);
+  }
+
+  fit() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    if (!width || !height) return;
+    const w = this.width + 2 * this.margin, h = this.height + 2 * this.margin;
+    const k = Math.max(LEAST / 4, Math.min(1, width / w, height / h));
+    this.#look(this.width / 2 - width / k / 2, h * k < height ? -this.margin - Math.min((height / k - h) / 2, 24) : -this.margin, k);
+  }
+
+  /** Brings a node to the middle at scale k, without showing emptiness beside the drawing. */
+  at(node, k = this.view.k) {
+    const box = this.#box(node), { width, height } = this.canvas.getBoundingClientRect();
+    const w = width / k, h = height / k;
+    const clamp = (value, least, most) => (least > most ? (least + most) / 2 : Math.max(least, Math.min(most, value)));
+    const x = clamp(box.x + box.width / 2 - w / 2, -this.margin, this.width + this.margin - w);
+    const y = clamp(box.y + box.height / 2 - h / 2, -this.margin, this.height + this.margin - h);
+    this.#look(x, y, k);
+  }
+
+  /** Moves only as far as is needed to see a node. */
+  reveal(node) {
+    const box = this.#box(node), { width, height } = this.canvas.getBoundingClientRect(), { x, y, k } = this.view, pad = 16;
+    const shift = (from, size, start, length) => (from < start + pad ? from - start - pad : Math.max(0, from + size - start - length + pad));
+    this.#look(x + shift(box.x, box.width, x, width / k), y + shift(box.y, box.height, y, height / k), k);
+  }
+
+  zoom(factor, point) {
+    const { x, y, k } = this.view, next = Math.max(LEAST, Math.min(MOST, k * factor));
+    const { width, height } = this.canvas.getBoundingClientRect();
+    const [px, py] = point ?? [width / 2, height / 2];
+    this.#look(x + px / k - px / next, y + py / k - py / next, next);
+  }
+
+  /** Where a node is on the screen, in pixels of the canvas; `hold` puts a node of another drawing there. */
+  spot(path) {
+    const node = this.node(path);
+    if (!node) return null;
+    const box = this.#box(node), { x, y, k } = this.view;
+    return { path, left: (box.x - x) * k, top: (box.y - y) * k, k };
+  }
+
+  hold(spot) {
+    const node = spot && this.node(spot.path);
+    if (!node) return false;
+    const box = this.#box(node);
+    this.#look(box.x - spot.left / spot.k, box.y - spot.top / spot.k, spot.k);
+    return true;
+  }
+
+  select(path) {
+    for (const node of this.svg.querySelectorAll('[aria-current="true"]')) node.removeAttribute("aria-current");
+    let at = path;
+    while (at && !this.node(at)) at = at.endsWith("]") ? at.slice(0, at.lastIndexOf("[")) : at.slice(0, Math.max(0, at.lastIndexOf("/")));
+    const node = at && at !== "root" ? this.node(at) : null;
+    node?.setAttribute("aria-current", "true");
+    this.#tabStop();
+    return node;
+  }
+
+  /** Dims what does not match; returns how many do. */
+  filter(matches) {
+    let count = 0;
+    for (const node of this.nodes) {
+      const fits = !matches || matches(node);
+      node.classList.toggle("dimmed", !fits);
+      count += fits;
+    }
+    for (const pill of this.svg.querySelectorAll(".art")) pill.classList.toggle("dimmed", Boolean(matches));
+    return count;
+  }
+
+  /** The edges at a node take the look of their ends. */
+  edges(id) {
+    for (const edge of this.edgesAt.get(id) ?? []) {
+      const [tail, head] = [edge.dataset.tail, edge.dataset.head].map((end) => document.getElementById(end)?.dataset.state);
+      const how = head === "RUNNING" ? "on" : tail === "SKIPPED" || head === "SKIPPED" ? "off" : edge.hasAttribute("data-exit") ? "exit" : "";
+      edge.setAttribute("class", `edge ${how}`);
+      edge.setAttribute("marker-end", how === "on" ? "url(#arr-on)" : "url(#arr)");
+    }
+  }
+
+  minimap() {
+    const map = this.canvas.querySelector("[data-minimap]");
+    const { width, height } = this.canvas.getBoundingClientRect(), { x, y, k } = this.view;
+    const outside = x > 1 || y > 1 || x + width / k < this.width - 1 || y + height / k < this.height - 1;
+    map.hidden = !outside;
+    if (!outside) return;
+    const ns = "http://www.w3.org/2000/svg";
+    if (!map.firstChild) {
+      const svg = document.createElementNS(ns, "svg");
+      svg.setAttribute("viewBox", `${-this.margin} ${-this.margin} ${this.width + 2 * this.margin} ${this.height + 2 * this.margin}`);
+      for (const node of this.nodes) {
+        const box = this.#box(node), rect = document.createElementNS(ns, "rect");
+        for (const [name, value] of Object.entries({ x: box.x, y: box.y, width: box.width, height: box.height, rx: 8, class: "m" })) rect.setAttribute(name, value);
+        rect.dataset.of = node.id;
+        svg.append(rect);
+      }
+      const port = document.createElementNS(ns, "rect");
+      port.setAttribute("class", "port");
+      svg.append(port);
+      map.append(svg);
+      for (const node of this.nodes) this.#mark(node);
+    }
+    const port = map.querySelector(".port");
+    const left = Math.max(x, -this.margin), top = Math.max(y, -this.margin);
+    const right = Math.min(x + width / k, this.width + this.margin), bottom = Math.min(y + height / k, this.height + this.margin);
+    for (const [name, value] of Object.entries({ x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top) })) port.setAttribute(name, value);
+  }
+
+  /** After a node's state changed: its edges and its mark in the minimap. */
+  changed(node) {
+    this.edges(node.id);
+    this.#mark(node);
+  }
+
+  #mark(node) {
+    const mark = this.canvas.querySelector(`[data-minimap] [data-of="${CSS.escape(node.id)}"]`);
+    if (!mark || !node.dataset.state) return;
+    mark.dataset.state = node.dataset.state;
+    mark.toggleAttribute("data-attention", node.hasAttribute("data-attention"));
+    mark.toggleAttribute("data-cached", node.hasAttribute("data-cached"));
+  }
+
+  #edges() {
+    this.edgesAt = new Map();
+    for (const edge of this.svg.querySelectorAll(".edge")) {
+      for (const end of [edge.dataset.tail, edge.dataset.head]) {
+        if (!this.edgesAt.has(end)) this.edgesAt.set(end, []);
+        this.edgesAt.get(end).push(edge);
+      }
+    }
+  }
+
+  #box(node) {
+    const matrix = node.transform.baseVal[0].matrix, body = node.querySelector(".box, .pill, .grab");
+    return { x: matrix.e, y: matrix.f, width: Number(body.getAttribute("width")), height: Number(body.getAttribute("height")) };
+  }
+
+  #look(x, y, k) {
+    this.view = { x, y, k };
+    const { width, height } = this.canvas.getBoundingClientRect();
+    this.svg.setAttribute("viewBox", `${x} ${y} ${width / k} ${height / k}`);
+    this.svg.classList.toggle("far", k < .6);
+    this.svg.classList.toggle("farther", k < .35);
+    if (this.percent) this.percent.textContent = `${Math.round(k * 100)}%`;
+    this.minimap();
+  }
+
+  #resize() {
+    const { width, height } = this.canvas.getBoundingClientRect();
+    if (!width || !height) return;
+    if (!this.seen) {
+      this.seen = true;
+      if (!this.held || !this.hold(this.held)) this.show();
+    } else if (width !== this.was?.width || height !== this.was?.height) this.#look(this.view.x, this.view.y, this.view.k);
+    this.was = { width, height };
+  }
+
+  #pointers() {
+    const down = new Map();
+    let moved = false, spread = 0;
+    const svg = this.svg;
+    svg.addEventListener("pointerdown", (event) => {
+      if (event.button) return;
+      down.set(event.pointerId, [event.clientX, event.clientY]);
+      moved = false;
+    });
+    svg.addEventListener("pointermove", (event) => {
+      const last = down.get(event.pointerId);
+      if (!last) return;
+      const now = [event.clientX, event.clientY], dx = now[0] - last[0], dy = now[1] - last[1];
+      if (!moved && Math.hypot(dx, dy) < 4 && down.size === 1) return;
+      if (!moved) { moved = true; svg.setPointerCapture(event.pointerId); svg.classList.add("dragging"); }
+      down.set(event.pointerId, now);
+      if (down.size === 2) {
+        const [a, b] = [...down.values()], wide = Math.hypot(a[0] - b[0], a[1] - b[1]);
+        const { left, top } = this.canvas.getBoundingClientRect();
+        if (spread) this.zoom(wide / spread, [(a[0] + b[0]) / 2 - left, (a[1] + b[1]) / 2 - top]);
+        spread = wide;
+      } else this.#look(this.view.x - dx / this.view.k, this.view.y - dy / this.view.k, this.view.k);
+    });
+    const up = (event) => { down.delete(event.pointerId); spread = 0; if (!down.size) svg.classList.remove("dragging"); };
+    svg.addEventListener("pointerup", up);
+    svg.addEventListener("pointercancel", up);
+    svg.addEventListener("click", (event) => { if (moved) { event.preventDefault(); event.stopPropagation(); moved = false; } }, true);
+    svg.addEventListener("dragstart", (event) => event.preventDefault());
+    svg.addEventListener("wheel", (event) => {
+      event.preventDefault();
+      const { left, top } = this.canvas.getBoundingClientRect();
+      if (event.ctrlKey || !event.shiftKey && Math.abs(event.deltaY) >= Math.abs(event.deltaX)) this.zoom(Math.exp(-event.deltaY * .002), [event.clientX - left, event.clientY - top]);
+      else this.#look(this.view.x + (event.deltaX || event.deltaY) / this.view.k, this.view.y, this.view.k);
+    }, { passive: false });
+  }
+
+  #tabStop() {
+    for (const node of this.svg.querySelectorAll('[tabindex="0"]')) node.setAttribute("tabindex", "-1");
+    (this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector(".node:not(.group)"))?.setAttribute("tabindex", "0");
+  }
+
+  #keys() {
+    this.svg.addEventListener("keydown", (event) => {
+      const node = event.target.closest?.(".node, .art");
+      if (!node || !event.key.startsWith("Arrow") || event.ctrlKey || event.metaKey || event.altKey) return;
+      const next = this.#neighbour(node, event.key);
+      event.preventDefault();
+      if (!next) return;
+      node.setAttribute("tabindex", "-1");
+      next.setAttribute("tabindex", "0");
+      next.focus({ preventScroll: true });
+      this.reveal(next);
+    });
+  }
+
+  /** Up and down along the edges; left and right to the nearest node of about the same height. */
+  #neighbour(node, key) {
+    if (key === "ArrowUp" || key === "ArrowDown") {
+      const [here, there] = key === "ArrowDown" ? ["tail", "head"] : ["head", "tail"];
+      const ends = (this.edgesAt.get(node.id) ?? []).filter((edge) => edge.dataset[here] === node.id).map((edge) => document.getElementById(edge.dataset[there]));
+      const x = this.#box(node).x;
+      return ends.filter(Boolean).sort((a, b) => Math.abs(this.#box(a).x - x) - Math.abs(this.#box(b).x - x))[0];
+    }
+    const from = this.#box(node), side = key === "ArrowRight" ? 1 : -1;
+    return [...this.svg.querySelectorAll(".node, .art")]
+      .map((other) => ({ other, box: this.#box(other) }))
+      .filter(({ box }) => (box.x - from.x) * side > 4 && Math.abs(box.y - from.y) < 60)
+      .sort((a, b) => (a.box.x - b.box.x) * side || Math.abs(a.box.y - from.y) - Math.abs(b.box.y - from.y))[0]?.other;
+  }
+}
