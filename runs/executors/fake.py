@@ -1,7 +1,7 @@
 """The scripted executor: nothing runs, everything is told. For tests and for pages in odd states.
 
-A behaviour is chosen by the task's path, its path without iterations, or its key, in this order; a list of behaviours is
-one for each attempt, the last one for all further attempts. One thread tells what is due.
+A behaviour is chosen by the attempt's name, the task's path, its path without iterations, or its key, in this order; a list
+of behaviours is one for each attempt, the last one for all further attempts. One thread tells what is due.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class FakeExecutor:
     # --- an attempt's way; the lock is held in all of these ---
 
     def _behaviour(self, order: AttemptOrder) -> Behaviour:
-        for name in (order.path, paths.template(order.path), paths.key(order.path)):
+        for name in (order.name, order.path, paths.template(order.path), paths.key(order.path)):
             if name in self.behaviours:
                 script = self.behaviours[name]
                 break
