@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
-BASE_DIR = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = pathlib.Path(__file__).resolve().parent
+SHIPPED = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent  # a wheel carries templates and static inside
 
 
 def _flag(name: str, default: bool = False) -> bool:
@@ -125,7 +126,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [SHIPPED / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["kfdash.tags"],
@@ -175,7 +176,7 @@ CHANNEL_LAYERS = {
 }
 
 STATIC_URL = "static/"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [SHIPPED / "static"]
 WHITENOISE_USE_FINDERS = True
 
 USE_TZ = True
