@@ -1,0 +1,68 @@
+# Needs Python ≥ 3.11 and the package registries; everything else is installed into .venv.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := env -u PYTHONDONTWRITEBYTECODE
+DATA ?= data
+PORT ?= 8000
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
+
+.PHONY: run test check lint types contracts unit browser bench test-kubernetes constraints samples wheel clean help
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
+
+run: $(VENV)/.installed ## make the environment, start everything, run the sample pipeline, serve the dashboard
+	$(RUN) $(BIN)/kfdash up --demo --data-dir $(DATA) --port $(PORT)
+
+test: check unit ## everything that needs no cluster
+	@true
+
+check: lint types contracts ## the quick part: lint, types, layers, specification and engine
+	$(RUN) $(BIN)/pytest tests/spec tests/engine tests/execution
+
+lint: $(VENV)/.developer
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.developer
+	$(RUN) $(BIN)/mypy
+
+contracts: $(VENV)/.developer
+	$(RUN) $(BIN)/lint-imports
+
+unit: $(VENV)/.developer
+	$(RUN) $(BIN)/pytest -m "not kubernetes" --durations=10 -rs
+
+bench: $(VENV)/.developer ## one JSON line a figure
+	@$(RUN) $(BIN)/python -m tests.bench
+
+test-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE
+	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make test-kubernetes KUBECONFIG=FILE"; exit 2; }
+	$(RUN) KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/kubernetes -m kubernetes -rs
+
+constraints: $(VENV)/.developer ## resolve all dependencies anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --python-version 3.11 --all-extras --group dev pyproject.toml --output-file constraints.txt
+
+samples: $(VENV)/.developer ## compile the sample pipelines
+	for source in pipelines/samples/[a-z]*.py; do $(RUN) $(BIN)/python -W ignore $$source || exit 1; done
+
+wheel: $(VENV)/.developer ## dist/kfdash-….whl
+	$(BIN)/uv build --quiet --wheel --out-dir dist .
+
+clean: ## remove what was made here, except data
+	rm -rf $(VENV) build dist *.egg-info .*_cache
+
+$(VENV)/bin/uv:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "kfdash needs Python 3.11 or newer; say which with PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.developer: pyproject.toml constraints.txt | $(VENV)/bin/uv
+	$(INSTALL) --editable '.[kubernetes,postgresql]' --group dev
+	@touch $(VENV)/.installed $@
