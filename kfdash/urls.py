@@ -10,5 +10,6 @@ urlpatterns = [
     path("", include("runs.urls")),
     path("", include("pipelines.api.urls")),
     path("", include("runs.api.urls")),
+    path("", include("kfdash.wire.urls")),  # takes every other path under /apis/
     path("admin/", admin.site.urls),
 ]
