@@ -1,0 +1,125 @@
+"""The entrance: facts in, one Step out. `apply` folds a fact in, `settle` does all it implies, `decide` lists the orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from pipelines.spec import paths
+from pipelines.spec.model import ROOT
+from runs.engine import attempts, stopping
+from runs.engine.draft import Draft, Then
+from runs.engine.groups import begin_run, settle
+from runs.engine.model import (
+    Attempt,
+    CacheAnswered,
+    CacheUse,
+    Fact,
+    Kind,
+    LookedOver,
+    LookInCache,
+    Snapshot,
+    StartAttempt,
+    State,
+    Step,
+    Task,
+    TimeCame,
+)
+
+__all__ = ["advance"]
+
+
+def advance(snapshot: Snapshot, facts: Sequence[Fact], now: datetime) -> Step:
+    """What follows from these facts. Late, doubled and stale ones change nothing. Raises InvalidTransition for our own faults."""
+    draft = Draft(snapshot, now)
+    draft.prefetch(_paths_of(facts))
+    for fact in facts:
+        apply(draft, fact)
+    stopping.stop(draft)
+    settle(draft)
+    if any(isinstance(fact, LookedOver) for fact in facts):
+        look_over(draft)
+        settle(draft)
+    decide(draft)
+    return draft.step()
+
+
+def _paths_of(facts: Iterable[Fact]) -> list[str]:
+    """The paths of facts, and all above them, each once."""
+    found: dict[str, None] = {ROOT: None}
+    for fact in facts:
+        path = "" if isinstance(fact, LookedOver) else fact.path
+        while path and path not in found:
+            found[path] = None
+            path = paths.parent(path)
+    return list(found)
+
+
+def apply(draft: Draft, fact: Fact) -> None:
+    """Folds one fact in."""
+    match fact:
+        case LookedOver():
+            pass  # comes after all others
+        case TimeCame(path):
+            if path == ROOT:
+                stopping.deadline_came(draft)
+            elif (task := draft.find(path)) is not None and task.retry_at is not None and task.retry_at <= draft.now:
+                draft.startable[path] = None
+        case CacheAnswered():
+            attempts.cache_answered(draft, fact)
+        case _:
+            attempts.apply(draft, fact)
+
+
+def look_over(draft: Draft) -> None:
+    """Finds what may begin and has not: the run itself, what a pause held back, what a time has come for."""
+    if draft.find(ROOT) is None:
+        begin_run(draft)
+        return
+    if draft.held:
+        return
+    for task in list(draft.unfinished()):
+        if task.kind is Kind.LOOP and task.state is State.RUNNING:
+            draft.agenda.append((Then.ITERATE, task.path))
+        elif task.state is State.PENDING:
+            if task.ready_at is not None:
+                draft.startable[task.path] = None
+            elif task.waiting_on == 0 and draft.places[task.path].index is None:
+                draft.agenda.append((Then.READY, task.path))
+
+
+def decide(draft: Draft) -> None:
+    """Orders what is to be done for the steps that may start."""
+    if draft.held:
+        return
+    for path in draft.startable:
+        task = draft.get(path)
+        if not _may_start(draft, task):
+            continue
+        if _wants_cache(draft, task):
+            draft.change(task, cause=attempts.LOOKING)
+            draft.orders.append(LookInCache(path, use=draft.run.cache is CacheUse.USE))
+        else:
+            _start(draft, task)
+
+
+def _may_start(draft: Draft, task: Task) -> bool:
+    if task.kind.is_group or task.state is not State.PENDING or task.ready_at is None:
+        return False
+    if task.under_way or task.cause == attempts.LOOKING:
+        return False
+    return task.retry_at is None or task.retry_at <= draft.now
+
+
+def _wants_cache(draft: Draft, task: Task) -> bool:
+    spec = draft.places[task.path].task
+    enabled = spec is not None and spec.caching.enabled and draft.run.cache is not CacheUse.OFF
+    return enabled and task.kind is Kind.CONTAINER and task.attempt == 0 and task.cause != attempts.ASKED
+
+
+def _start(draft: Draft, task: Task) -> None:
+    number = task.attempt + 1
+    draft.put_attempt(Attempt(task.path, number, queued_at=draft.now))
+    draft.change(task, attempt=number, under_way=True, retry_at=None, reason="", cause="", attention=False)
+    draft.orders.append(StartAttempt(task.path, number, task.kind))
+    draft.tell("attempt.started", task.path, attempt=number, kind=task.kind.value)

@@ -1,0 +1,265 @@
+"""A world around the engine: keeps its tasks in memory, carries its orders out by a script, and watches the invariants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pipelines.spec import paths
+from pipelines.spec.model import PipelineSpec
+from runs.engine.advance import advance
+from runs.engine.memory import MemoryTasks
+from runs.engine.model import (
+    Attempt,
+    AttemptFailed,
+    AttemptProgressed,
+    AttemptStopped,
+    AttemptSucceeded,
+    CacheAnswered,
+    Event,
+    Fact,
+    LookedOver,
+    LookInCache,
+    Order,
+    Phase,
+    Run,
+    Snapshot,
+    StartAttempt,
+    State,
+    Step,
+    StopAttempt,
+    Task,
+    TimeCame,
+    Values,
+    WakeLater,
+)
+from runs.engine.transitions import MOVES
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+WORLDS: list[World] = []
+
+
+def artifact(name: str, id: int = 0, **metadata: Any) -> dict[str, Any]:
+    """An artifact value."""
+    return {
+        "id": id,
+        "name": name,
+        "uri": f"minio://kfdash/{name}",
+        "type": "system.Artifact",
+        "schema_version": "0.0.1",
+        "metadata": metadata,
+        "custom_path": "",
+    }
+
+
+def outputs(**parameters: Any) -> Values:
+    """Output parameters only."""
+    return Values(parameters)
+
+
+Script = Callable[[Task, int], "Values | str | None"]
+"""(task, attempt number) → outputs on success, a sentence on failure, None to keep it running until told otherwise."""
+
+
+@dataclass
+class World:
+    """One run and what happens to it. `script` says what each attempt does; `cache` maps paths to outputs."""
+
+    spec: PipelineSpec
+    script: Script = lambda task, number: Values()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    cache: Mapping[str, Values] = field(default_factory=dict)
+    run: Run = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.now = START
+        self.run = Run("run-1", "a run", "example-x7k2p", arguments=dict(self.arguments), created_at=START)
+        self.tasks = MemoryTasks()
+        self.events: list[Event] = []
+        self.orders: list[Order] = []
+        self.todo: list[StartAttempt | StopAttempt] = []
+        self.wakes: list[WakeLater] = []
+        self.started: list[tuple[str, int]] = []
+        WORLDS.append(self)
+
+    # --- facts in ---
+
+    def tell(self, *facts: Fact) -> Step:
+        """Hands facts in, keeps what follows, answers the cache as the driver does; returns the first step."""
+        self.now += timedelta(milliseconds=1)
+        first = step = self._advance(facts)
+        while answers := [self._answer(order) for order in step.orders if isinstance(order, LookInCache)]:
+            step = self._advance(answers)
+        return first
+
+    def look(self) -> Step:
+        """Looks the run over."""
+        return self.tell(LookedOver())
+
+    def _advance(self, facts: Sequence[Fact]) -> Step:
+        before = {path: self.tasks.get(path) for path in self.tasks.tasks}
+        step = advance(Snapshot(self.run, self.spec, self.tasks), facts, self.now)
+        self._check_step(before, step)
+        self.tasks.apply(step)
+        self.run = step.run
+        self.events += step.events
+        for order in step.orders:
+            self.orders.append(order)
+            if isinstance(order, StartAttempt):
+                assert (order.path, order.number) not in self.started, f"{order} was ordered twice"
+                self.started.append((order.path, order.number))
+                self.todo.append(order)
+            elif isinstance(order, StopAttempt):
+                self.todo.append(order)
+            elif isinstance(order, WakeLater):
+                self.wakes.append(order)
+        return step
+
+    def _answer(self, order: LookInCache) -> CacheAnswered:
+        hit = self.cache.get(order.path) if order.use else None
+        return CacheAnswered(order.path, self.now, f"print of {order.path}", hit, f"old:{order.path}" if hit else "")
+
+    # --- orders out ---
+
+    def facts_for(self, order: StartAttempt | StopAttempt) -> list[Fact]:
+        """What an executor tells when it carries the order out."""
+        path, number = order.path, order.number
+        task = self.tasks.get(path)
+        assert task is not None
+        if isinstance(order, StopAttempt):
+            return [AttemptStopped(path, number, self.now, 143)]
+        result = self.script(task, number)
+        running: list[Fact] = [
+            AttemptProgressed(path, number, Phase.STARTING, self.now),
+            AttemptProgressed(path, number, Phase.RUNNING, self.now),
+        ]
+        if result is None:
+            return running
+        if isinstance(result, str):
+            return [*running, AttemptFailed(path, number, self.now, result, exit_code=1)]
+        return [*running, AttemptSucceeded(path, number, self.now, result)]
+
+    def go(self, most: int = 100_000) -> World:
+        """Looks the run over, and carries everything out until nothing is left to do."""
+        self.look()
+        return self.carry_on(most)
+
+    def carry_on(self, most: int = 100_000) -> World:
+        """Carries out what is ordered, and lets time pass, until nothing is left to do."""
+        for _ in range(most):
+            if self.todo:
+                for fact in self.facts_for(self.todo.pop(0)):
+                    self.tell(fact)
+            elif self.wakes and not self.run.state.is_final:
+                self.wakes.sort(key=lambda wake: wake.due)
+                wake = self.wakes.pop(0)
+                self.now = max(self.now, wake.due)
+                self.tell(TimeCame(wake.path))
+            else:
+                return self
+        raise AssertionError("the run does not come to rest")
+
+    def change_run(self, **fields: Any) -> World:
+        """Changes the run as a service would: stop, pause, …"""
+        self.run = replace(self.run, **fields)
+        return self
+
+    # --- looking ---
+
+    def __getitem__(self, path: str) -> Task:
+        task = self.tasks.get(f"root/{path}" if path else "root")
+        assert task is not None, f"there is no task {path}: {sorted(self.tasks.tasks)}"
+        return task
+
+    def state(self, path: str = "") -> str:
+        """A task's state; the root's without a path."""
+        return self[path].state.value
+
+    def states(self) -> dict[str, str]:
+        """All states but the root's, by path below the root."""
+        return {path.removeprefix("root/"): task.state.value for path, task in self.tasks.tasks.items() if path != "root"}
+
+    def kinds(self) -> list[str]:
+        """The kinds of events, with their paths."""
+        return [f"{event.kind} {event.path}" for event in self.events]
+
+    # --- invariants ---
+
+    def _check_step(self, before: Mapping[str, Task | None], step: Step) -> None:
+        for path, task in step.tasks.items():
+            old = before.get(path)
+            if old is not None and old.state is not task.state:
+                # Several moves may be made in one step: what is final stays so, and anything else leads on.
+                assert MOVES[old.state], f"{path} left the final state {old.state} for {task.state}"
+            if old is not None and old.state.is_final:
+                assert old == task, f"{path} changed after its end"
+
+    def check(self) -> None:
+        """Invariants that hold between any two steps."""
+        check_tasks(self.spec, self.run, self.tasks)
+
+
+def check_tasks(spec: PipelineSpec, run: Run, tasks: MemoryTasks) -> None:
+    """What must be true of the tasks of a run at any moment."""
+    for path, task in tasks.tasks.items():
+        parent = tasks.get(paths.parent(path)) if path != "root" else None
+        assert path == "root" or parent is not None, f"{path} has no parent"
+        assert task.state.is_final == (task.finished_at is not None), f"{path}: {task.state} and {task.finished_at}"
+        assert not (task.state.is_final and task.under_way), f"{path} has ended and is under way"
+        if task.state in (State.FAILED, State.SKIPPED, State.CANCELED):
+            assert task.reason.endswith((".", ")", "…")), f"{path} is {task.state} without a sentence: {task.reason!r}"
+        if task.state is State.FAILED:
+            assert tasks.get(task.culprit) is not None, f"{path} failed without a culprit"
+        if parent is not None and parent.state.is_final:
+            assert task.state.is_final, f"{path} is {task.state} in {parent.path}, which has ended"
+        if task.under_way or task.state is State.RUNNING:
+            assert task.inputs is not None, f"{path} runs without inputs"
+        _check_attempts(task, tasks)
+        if task.kind.is_group:
+            _check_group(spec, run, task, tasks)
+    root = tasks.get("root")
+    if root is not None:
+        assert run.state is root.state
+
+
+def _check_attempts(task: Task, tasks: MemoryTasks) -> None:
+    newest: Attempt | None = tasks.attempts.get((task.path, task.attempt))
+    assert (newest is not None) == (task.attempt > 0), f"{task.path} has no attempt {task.attempt}"
+    if newest is not None:
+        assert task.under_way == (newest.phase is not Phase.ENDED), f"{task.path}: {newest}"
+    for number in range(1, task.attempt):
+        assert tasks.attempts[task.path, number].phase is Phase.ENDED
+
+
+def _check_group(spec: PipelineSpec, run: Run, group: Task, tasks: MemoryTasks) -> None:
+    members = tasks.children(group.path)
+    assert len(members) == group.children, f"{group.path} has {len(members)} members and says {group.children}"
+    counted = {state: sum(member.state is state for member in members) for state in State}
+    assert group.ended == sum(member.state.is_final for member in members), group.path
+    assert group.succeeded == counted[State.SUCCEEDED], group.path
+    assert group.canceled == counted[State.CANCELED], group.path
+    failed = sum(member.state is State.FAILED and not _is_exit(spec, member) for member in members)
+    assert group.failed == failed, group.path
+    if not members:
+        return
+    if group.ended == group.children:
+        assert group.state.is_final, f"all members of {group.path} have ended, and it is {group.state}"
+    if group.path == "root" and run.stop:
+        assert not group.state.is_final or group.state in (State.CANCELED, State.FAILED)
+    elif group.state.is_final:
+        expected = State.CANCELED if group.canceled else State.FAILED if failed else State.SUCCEEDED
+        assert group.state is expected, f"{group.path} is {group.state}, and its members say {expected}"
+    if group.kind.value == "loop":
+        limit = spec.at(group.path)[0].parallelism  # type: ignore[union-attr]
+        begun = [member for member in members if member.ready_at is not None or member.state is State.RUNNING]
+        active = sum(not member.state.is_final for member in begun)
+        assert not limit or active <= limit, f"{active} iterations of {group.path} run, and {limit} may"
+
+
+def _is_exit(spec: PipelineSpec, member: Task) -> bool:
+    if paths.index(member.path) is not None or member.path == "root":
+        return False
+    task, _ = spec.at(member.path)
+    return task is not None and task.waits_for_any_end
