@@ -1,4 +1,4 @@
-"""From canonical JSON to the typed values of `model`. What a document says wrongly is noted and stands there as little as possible."""
+"""From canonical JSON to the typed values of `model`. What a document says wrongly is noted, and left out as far as possible."""
 
 from __future__ import annotations
 
@@ -220,10 +220,16 @@ class Builder:
         for label, item in data.get("executors", _NO_MAPPING).items():
             place = (*EXECUTORS, label)
             if "container" in item:
-                found[label] = _container(label, item["container"])
-            elif "importer" in item:
+                container = found[label] = _container(label, item["container"])
+                if not container.image:
+                    self._note((*place, "container"), f"The executor `{label}` has no image.")
+                continue
+            if "importer" in item:
                 found[label] = self._importer(label, item["importer"], (*place, "importer"))
-            elif "customJob" in item:
+                continue
+            # What cannot be run still has a label that components refer to.
+            found[label] = model.ContainerSpec(label, image="")
+            if "customJob" in item:
                 self._note(
                     place, f"The executor `{label}` is a customJob, which only Vertex AI can run; use a container component."
                 )

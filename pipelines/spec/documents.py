@@ -218,7 +218,7 @@ class _Reader:
             return "true" if node.value.lower() in _TRUE else "false"
         return str(node.value)
 
-    def _scalar(self, node: yaml.Node) -> Json:
+    def _scalar(self, node: yaml.ScalarNode) -> Json:
         text = node.value
         if node.tag == _NULL:
             return None
