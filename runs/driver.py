@@ -133,6 +133,7 @@ class _Drive:
         if changed or self.events:
             message = {
                 "number": self.row.event_number,
+                "previous": self.row.event_number - len(self.events),
                 "run": run_message(self.row),
                 "tasks": [task_message(task) for task in changed.values()],
             }

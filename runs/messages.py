@@ -44,6 +44,7 @@ def task_message(task: Task | models.Task) -> dict[str, Any]:
         "ended": task.ended,
         "succeeded": task.succeeded,
         "failed": task.failed,
+        "running": task.running,
         "waiting_on": task.waiting_on,
         "retry_at": _time(task.retry_at),
     }
