@@ -1,0 +1,296 @@
+"""A process that forks steps. A program of its own, standard library only: it runs under the interpreter of an environment.
+
+`python forkserver.py <descriptor> [module…]`: imports the modules (so that each step has them at once), says it is ready on the
+socket, and then forks one child for each job. Messages are JSON lines: in come `{"id", "job"}` with two descriptors for stdout
+and stderr, and `{"id", "signal"}`; out go `{"ready"}`, `{"id", "pid"}` and `{"id", "status", "peak", "left"}`. The end of the
+socket is the end of all steps. A job is a JSON file (`runs.executors.local.host.jobs`), read by the child.
+
+What a step can see must be what its command would have given it. So the child returns from here to the top of the program
+and lets the interpreter end by itself: exit handlers, threads and buffers are treated as they always are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import json
+import os
+import resource
+import runpy
+import select
+import signal
+import socket
+import sys
+import time
+import types
+
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_LINUX = sys.platform == "linux"
+_MEMORY_UNIT = 1024 if _LINUX else 1  # of ru_maxrss
+_LIBC = ctypes.CDLL(None) if _LINUX else None
+
+
+class Server:
+    """The loop: jobs in, ends out."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self.control = control
+        self.buffer = b""
+        self.descriptors: list[int] = []
+        self.steps: dict[int, str] = {}  # pid → id
+        self.wake, self.waker = os.pipe()
+        for end in (self.wake, self.waker):
+            os.set_blocking(end, False)
+
+    def serve(self) -> str:
+        """Serves until the socket ends (returns ""); in a child returns the path of its job."""
+        signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.say({"ready": os.getpid()})
+        while True:
+            ready, _, _ = select.select([self.control, self.wake], [], [])
+            if self.wake in ready:
+                os.read(self.wake, 65536)
+                self.reap()
+            if self.control in ready:
+                messages = self.receive()
+                if messages is None:
+                    self.end_all()
+                    return ""
+                for message in messages:
+                    if job := self.obey(message):
+                        return job
+
+    def say(self, message: dict) -> None:
+        with contextlib.suppress(OSError):  # the host has gone: the loop sees the socket's end
+            self.control.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self) -> list[dict] | None:
+        """Complete messages that came; None at the end of the socket."""
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 64)
+        except OSError:
+            return None
+        self.descriptors += descriptors
+        if not data:
+            return None
+        *lines, self.buffer = (self.buffer + data).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def obey(self, message: dict) -> str:
+        """Carries out one message; in a new child returns its job."""
+        if "job" in message:
+            out, err = self.descriptors[:2]
+            del self.descriptors[:2]
+            pid = os.fork()
+            if pid == 0:
+                self.become_step(out, err)
+                return message["job"]
+            os.close(out)
+            os.close(err)
+            self.steps[pid] = message["id"]
+            self.say({"id": message["id"], "pid": pid})
+        else:
+            for pid, name in self.steps.items():
+                if name == message["id"]:
+                    _signal_group(pid, message["signal"])
+        return ""
+
+    def become_step(self, out: int, err: int) -> None:
+        """The child: a session of its own, its streams, and nothing that is the server's."""
+        parent = os.getppid()
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        for descriptor in {out, err, self.wake, self.waker, *self.descriptors} - {1, 2}:
+            os.close(descriptor)
+        self.control.close()
+        if _LIBC:
+            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # it died before it could be tied to
+                os._exit(1)
+
+    def reap(self) -> None:
+        """Tells of children that ended, after everything they left behind has been ended too."""
+        ended = False
+        while dead := self.next_dead():
+            pid, status, usage = dead
+            if pid in self.steps:
+                ended = True
+                name = self.steps.pop(pid)
+                left = self.end_orphans(pid)
+                self.say({"id": name, "status": status, "peak": usage.ru_maxrss * _MEMORY_UNIT, "left": left})
+        if ended and not self.steps:
+            self.end_orphans(0)
+
+    def next_dead(self) -> tuple[int, int, resource.struct_rusage] | None:
+        """Reaps one child that has ended; its group is killed while the zombie still holds the number."""
+        try:
+            if not hasattr(os, "waitid"):
+                dead = os.wait4(-1, os.WNOHANG)
+                if dead[0] in self.steps:
+                    _signal_group(dead[0], signal.SIGKILL)
+                return dead if dead[0] else None
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if found is None:
+                return None
+            if found.si_pid in self.steps:
+                _signal_group(found.si_pid, signal.SIGKILL)
+            return os.wait4(found.si_pid, 0)
+        except ChildProcessError:
+            return None
+
+    def end_orphans(self, session: int) -> int:
+        """Ends processes that a step left behind (0: all that no step owns). Its orphans have become our children."""
+        ended: set[int] = set()
+        deadline = time.monotonic() + 2  # for one that hangs in the kernel
+        while time.monotonic() < deadline:
+            orphans = [pid for pid in _children() if pid not in self.steps and session in (0, _session(pid))]
+            if not orphans:
+                break
+            for pid in orphans:
+                ended.add(pid)
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+                    os.waitpid(pid, os.WNOHANG)
+            time.sleep(0.001)
+        return len(ended)
+
+    def end_all(self) -> None:
+        """The host has gone: no step outlives it."""
+        for pid in self.steps:
+            _signal_group(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while self.steps and time.monotonic() < deadline:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                self.steps.pop(pid, None)
+            else:
+                time.sleep(0.005)
+        self.end_orphans(0)
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.kill(pid, number)  # before its setsid
+
+
+def _children() -> list[int]:
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as file:
+            return [int(pid) for pid in file.read().split()]
+    except OSError:
+        return []
+
+
+def _session(pid: int) -> int:
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return -1
+
+
+# --- the child ------------------------------------------------------------------------------------------------------
+
+
+def prepare(job: dict) -> None:
+    """Folder, environment and limits of a step."""
+    if job.get("file_limit"):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
+    os.chdir(job["folder"])
+    os.environ.clear()
+    os.environ.update(job["env"])
+    if "TZ" in job["env"]:
+        time.tzset()
+
+
+def run_command(argv: list[str]) -> None:
+    """Becomes another program. Does not return."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvpe(argv[0], argv, os.environ)
+    except OSError as error:
+        os.write(2, f"kfdash: {argv[0]}: {error.strerror}\n".encode(errors="replace"))
+        os._exit(126 if isinstance(error, PermissionError) else 127)
+
+
+def run_module(job: dict) -> None:
+    """What `python3 -m <module> <args>` does, with the program's source written first as the SDK's script does."""
+    folder = os.path.join(job["env"]["TMPDIR"], "program")
+    os.makedirs(folder, exist_ok=True)
+    source = os.path.join(folder, "ephemeral_component.py")
+    with open(source, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(job["source"])
+    sys.argv = ["-m", "--component_module_path", source, *job["args"]]
+    sys.orig_argv = [sys.executable, "-m", job["module"], *sys.argv[1:]]
+    sys.path[:0] = [job["folder"], *job["python_path"]]
+    main = types.ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    job["kept"] = sys.modules["__main__"]  # this program goes on until the interpreter ends
+    sys.modules["__main__"] = main
+    sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once
+    gc.unfreeze()
+    gc.enable()
+    try:
+        runpy._run_module_as_main(job["module"])
+    except SystemExit:
+        raise
+    except BaseException as error:
+        trace = error.__traceback__
+        while trace and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+
+
+def warm(modules: list[str]) -> None:
+    """Imports what steps need. The modules themselves are taken out again: each step runs its own as `__main__`."""
+    for name in modules:
+        __import__(name)
+    for name in modules:
+        package, _, last = name.rpartition(".")
+        sys.modules.pop(name, None)
+        if package and hasattr(sys.modules[package], last):
+            delattr(sys.modules[package], last)
+    gc.collect()
+    gc.disable()
+    gc.freeze()
+
+
+def main() -> dict:
+    """The server's life; returns in a child, with its job."""
+    sys.path.pop(0)  # this file's folder
+    control = socket.socket(fileno=int(sys.argv[1]))
+    os.set_inheritable(control.fileno(), False)
+    if _LIBC:
+        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    warm(sys.argv[2:])
+    path = Server(control).serve()
+    if not path:
+        os._exit(0)
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            job = json.load(file)
+        prepare(job)
+    except OSError as error:
+        os.write(2, f"kfdash: the step's folder cannot be used: {error}\n".encode(errors="replace"))
+        os._exit(125)
+    return job
+
+
+if __name__ == "__main__":
+    _job = main()
+    if "argv" in _job:
+        run_command(_job["argv"])
+    run_module(_job)
