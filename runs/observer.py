@@ -16,6 +16,7 @@ from typing import Any
 import redis
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
+from django.db.models import F
 from django.utils import timezone
 
 from kfdash import outbox
@@ -105,8 +106,8 @@ def resync() -> None:
     """Compares what rows say is under way with what the executor has, and hands on what differs."""
     rows = models.Attempt.objects.exclude(phase=Phase.ENDED).filter(
         run__orders__kind=models.OrderKind.START,
-        run__orders__path=models.F("path"),
-        run__orders__attempt=models.F("number"),
+        run__orders__path=F("path"),
+        run__orders__attempt=F("number"),
         run__orders__task_kind="container",
         run__orders__carried_out_at__lt=timezone.now() - _LATE,
     )
