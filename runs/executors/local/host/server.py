@@ -63,14 +63,12 @@ class Host:
     # --- requests ---
 
     def start(self, orders: Sequence[AttemptOrder]) -> dict[str, str]:
-        """Starts those it does not know; tells again of those that have ended."""
+        """Starts those it does not know. What became of the others `look` tells."""
         refused = {}
         for order in orders:
             if not _NAME.fullmatch(order.name) or not _LOG.fullmatch(order.log):
                 refused[order.name] = "The order's name or log is no plain name; the local executor keeps both as folders."
-            elif known := self.ended.get(order.name):
-                self.hub.fact(order.run_id, known[0].to_fact(order.path, order.number))
-            elif order.name not in self.running and order.name not in self._forgotten:
+            elif order.name not in self.running and order.name not in self.ended and order.name not in self._forgotten:
                 self._begin(order)
         return refused
 
@@ -104,9 +102,7 @@ class Host:
             name = key["name"]
             if attempt := self.running.get(name):
                 attempt.stop(grace)
-            elif known := self.ended.get(name):
-                self.hub.fact(key["run_id"], known[0].to_fact(key["path"], key["number"]))
-            elif _NAME.fullmatch(name) and name not in self._forgotten:
+            elif _NAME.fullmatch(name) and name not in self.ended and name not in self._forgotten:
                 result = Result(name, "stopped", {"finished": now()})
                 self._finish(_order_of(key), result, Record(self.config.attempts / name))
 
