@@ -102,6 +102,8 @@ def source_type(scope: Scope, source: ParameterSource) -> ParameterType | None:
     """The type that a source gives; None for constants and where it cannot be known."""
     if isinstance(source, FromInput):
         found = scope.component.input_parameters.get(source.name)
+        if found and found.type is ParameterType.STRING and "loop-item" in source.name:
+            return None  # what the SDK declares where it does not know the type of a list's items
         return found.type if found else None
     if isinstance(source, FinalStatus):
         return ParameterType.TASK_FINAL_STATUS
