@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from pipelines.spec.model import ROOT
@@ -16,6 +17,9 @@ from runs.engine.transitions import check_move
 
 Json = Any
 
+_FIELDS = {field.name: position for position, field in enumerate(fields(Task))}
+_VALUES = attrgetter(*_FIELDS)
+
 _VERBS = {
     State.RUNNING: "started",
     State.SUCCEEDED: "succeeded",
@@ -23,8 +27,15 @@ _VERBS = {
     State.FAILED: "failed",
     State.CANCELING: "canceling",
     State.CANCELED: "canceled",
-    State.PENDING: "pending",
 }
+
+
+def _changed(task: Task, changes: dict[str, Any]) -> Task:
+    """What `dataclasses.replace` gives, in half the time: most of the engine's work is this."""
+    values = list(_VALUES(task))
+    for name, value in changes.items():
+        values[_FIELDS[name]] = value
+    return Task(*values)
 
 
 class Then(Enum):
@@ -105,13 +116,14 @@ class Draft:
 
     def change(self, task: Task, **fields: Any) -> Task:
         """Changes anything but the state."""
-        self._tasks[task.path] = changed = replace(task, **fields)
+        self._tasks[task.path] = changed = _changed(task, fields)
         return changed
 
     def move(self, task: Task, state: State, *, at: datetime | None = None, **fields: Any) -> Task:
         """Changes the state, as the table allows, and tells it. Raises InvalidTransition."""
         check_move(task, state)
-        self._tasks[task.path] = changed = replace(task, state=state, **fields)
+        fields["state"] = state
+        self._tasks[task.path] = changed = _changed(task, fields)
         self._tell_move(changed, at)
         return changed
 
@@ -155,9 +167,12 @@ class Draft:
             data["culprit"] = task.culprit
         if task.kind.is_group:
             data |= {"children": task.children, "failed": task.failed, "canceled": task.canceled}
-        verb = _VERBS[task.state]
         if task.path == ROOT:
             self._mirror(task)
+        verb = _VERBS.get(task.state)
+        if verb is None:
+            return  # back to PENDING: the retry is told
+        if task.path == ROOT:
             self.tell(f"run.{verb}", ROOT, at=at, **data)
         elif task.cached_from:
             self.tell("task.cached", task.path, at=at, cached_from=task.cached_from, **data)

@@ -37,6 +37,15 @@ from runs.engine.model import (
 )
 from runs.engine.transitions import MOVES
 
+VERBS = {
+    "started": State.RUNNING,
+    "succeeded": State.SUCCEEDED,
+    "cached": State.SUCCEEDED,
+    "skipped": State.SKIPPED,
+    "failed": State.FAILED,
+    "canceling": State.CANCELING,
+    "canceled": State.CANCELED,
+}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 WORLDS: list[World] = []
 
@@ -108,6 +117,7 @@ class World:
         for order in step.orders:
             self.orders.append(order)
             if isinstance(order, StartAttempt):
+                self._check_start(order)
                 assert (order.path, order.number) not in self.started, f"{order} was ordered twice"
                 self.started.append((order.path, order.number))
                 self.todo.append(order)
@@ -196,9 +206,44 @@ class World:
             if old is not None and old.state.is_final:
                 assert old == task, f"{path} changed after its end"
 
+    def _check_start(self, order: StartAttempt) -> None:
+        """A step starts only in a group that runs, with its inputs there and what it waits for ended."""
+        task, parent = self.tasks.get(order.path), self.tasks.get(paths.parent(order.path))
+        assert task is not None and task.inputs is not None and task.under_way and task.attempt == order.number
+        assert not self.run.paused or self.run.stop
+        if parent is None or paths.index(order.path) is not None:
+            return
+        spec, _ = self.spec.at(order.path)
+        assert spec is not None and parent.state in (State.RUNNING, State.CANCELING)
+        for key in spec.dependencies:
+            dependency = self.tasks.get(paths.child(parent.path, key))
+            assert dependency is not None and dependency.state.is_final, f"{order.path} began before {key} had ended"
+            assert spec.waits_for_any_end or dependency.state is State.SUCCEEDED, (
+                f"{order.path} began after {key} {dependency.state}"
+            )
+
+    def check_story(self) -> None:
+        """Every path's events, one after the other, are moves that the table allows."""
+        states: dict[str, State] = {}
+        for event in self.events:
+            subject, _, verb = event.kind.partition(".")
+            before = states.get(event.path, State.PENDING)
+            if event.kind == "attempt.retry":
+                after = State.PENDING
+            elif subject in ("task", "run") and verb in VERBS:
+                after = VERBS[verb]
+            else:
+                continue
+            assert before is after or after in MOVES[before], f"{event.path} went from {before} to {after}"
+            assert before is not after or after is State.PENDING, f"{event.path} became {after} twice"
+            states[event.path] = after
+        for path, task in self.tasks.tasks.items():
+            assert states.get(path, State.PENDING) is task.state, f"{path} is {task.state}, and its events say {states.get(path)}"
+
     def check(self) -> None:
         """Invariants that hold between any two steps."""
         check_tasks(self.spec, self.run, self.tasks)
+        self.check_story()
 
 
 def check_tasks(spec: PipelineSpec, run: Run, tasks: MemoryTasks) -> None:
