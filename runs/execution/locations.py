@@ -31,7 +31,7 @@ class UnsafeLocation(ValueError):
     """A URI or path that leads outside of where it may lead. The message is for people."""
 
 
-def _safe(rest: str, whole: str) -> str:
+def safe_segments(rest: str, whole: str) -> str:
     """The part after a bucket or folder, without a slash at its end; no segment may be empty, `.` or `..`."""
     rest = rest.rstrip("/")
     if "\0" in rest or any(segment in ("", ".", "..") for segment in rest.split("/")):
@@ -45,9 +45,9 @@ def container_path(uri: str) -> str | None:
     if not separator:
         return uri if uri.startswith("/") else None
     if scheme == "oci":
-        return f"/oci/{_safe(rest, uri).replace('/', '_')}/models"
+        return f"/oci/{safe_segments(rest, uri).replace('/', '_')}/models"
     mount = _MOUNTS.get(scheme)
-    return f"{mount}/{_safe(rest, uri)}" if mount else None
+    return f"{mount}/{safe_segments(rest, uri)}" if mount else None
 
 
 def artifact_path(artifact: Mapping[str, Json], locate: Callable[[str], str | None]) -> str:
@@ -68,7 +68,7 @@ def local_path(uri: str, artifacts_dir: str) -> str:
     """The path of something in kfdash's store. Raises UnsafeLocation for other stores and for what climbs out."""
     if not uri.startswith(STORE):
         raise UnsafeLocation(f"{uri!r} does not lie in kfdash's store ({STORE}…).")
-    return f"{artifacts_dir.rstrip('/')}/{STORE_FOLDER}/{_safe(uri[len(STORE) :], uri)}"
+    return f"{artifacts_dir.rstrip('/')}/{STORE_FOLDER}/{safe_segments(uri[len(STORE) :], uri)}"
 
 
 def canonical_uri(location: str, artifacts_dir: str) -> str:
@@ -116,7 +116,7 @@ def _localise_input(artifact: dict[str, Json], artifacts_dir: str, workspace_dir
     uri = artifact.get("uri", "")
     if (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True and workspace_dir:
         inside = (container_path(uri) or f"/{uri.replace('://', '/')}").lstrip("/")
-        artifact["customPath"] = f"{workspace_dir}/.artifacts/{_safe(inside, uri)}"
+        artifact["customPath"] = f"{workspace_dir}/.artifacts/{safe_segments(inside, uri)}"
         # The SDK would look under /kfp-workspace, whatever the custom path says.
         artifact["metadata"] = {key: value for key, value in artifact["metadata"].items() if key != IN_WORKSPACE}
     elif uri in fetched:

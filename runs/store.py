@@ -1,0 +1,307 @@
+"""Where artifacts lie, opened: kfdash's own folder, S3, Google and Azure buckets (by obstore), and web addresses.
+
+Knows no Django: what an installation may set comes in as `StoreOptions`. Run as a program (`python -m runs.store URI PATH`)
+it fetches one artifact, so that a process that must stay small or is asynchronous need not do it itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import obstore
+from obstore import exceptions
+from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
+
+from runs import web
+from runs.execution.locations import STORE, STORE_FOLDER, UnsafeLocation, safe_segments
+
+FETCH_LIMIT = 20 * 1024**3  # bytes of one artifact
+_CHUNK = 4 * 1024 * 1024  # bytes
+_TIMES = {"connect_timeout": "5s", "read_timeout": "60s", "timeout": "1h"}
+_RETRY: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
+
+Progress = Callable[[int, "int | None"], None]  # bytes done, bytes in all (None while not known)
+
+
+class NotReadable(Exception):
+    """Something at a URI cannot be read. The message is for people: what, where, why."""
+
+
+@dataclass(frozen=True)
+class StoreOptions:
+    """What an installation sets. `buckets` has obstore's configuration by scheme: `{"s3": {"endpoint": …}}`."""
+
+    artifacts_dir: str
+    buckets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    allow_private: bool = False  # whether web addresses may lead to this machine and its own network
+
+
+class Opened(NamedTuple):
+    """A store, and the key in it that a URI names."""
+
+    store: Any
+    key: str
+
+
+class Entry(NamedTuple):
+    """A file of an artifact: its name relative to the artifact (empty for the artifact itself), its key and size."""
+
+    name: str
+    key: str
+    size: int
+
+
+def open_store(uri: str, options: StoreOptions) -> Opened:
+    """The store of a `minio://`, `s3://`, `gs://` or `az://` URI. Raises NotReadable for other and for unsafe ones.
+
+    Without credentials in the environment, buckets are read as the public.
+    """
+    scheme, separator, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    try:
+        key = safe_segments(key, uri) if key.strip("/") else ""
+    except UnsafeLocation as error:
+        raise NotReadable(str(error)) from None
+    if uri.startswith(STORE):
+        folder = pathlib.Path(options.artifacts_dir, STORE_FOLDER)
+        return Opened(LocalStore(folder, mkdir=True), key)
+    if not separator or not bucket or scheme not in _OPENERS:
+        raise NotReadable(f"{uri!r} cannot be read: only minio://, s3://, gs://, az:// and http(s):// are known.")
+    try:
+        return Opened(_OPENERS[scheme](bucket, dict(options.buckets.get(scheme, {}))), key)
+    except (exceptions.BaseError, ValueError) as error:
+        raise NotReadable(f"The bucket of {uri} cannot be opened: {_first_line(error)}") from None
+
+
+def _s3(bucket: str, config: dict[str, str]) -> S3Store:
+    known = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
+    public = not _configured(config, "access_key_id", *known, "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    config.setdefault("region", os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1")
+    return S3Store(bucket, config=_with_public(config, public), client_options=_client(config), retry_config=_RETRY)
+
+
+def _minio(bucket: str, config: dict[str, str]) -> S3Store:
+    if not config.get("endpoint"):
+        raise ValueError("minio:// needs an endpoint, and none is set")
+    return _s3(bucket, config)
+
+
+def _gs(bucket: str, config: dict[str, str]) -> GCSStore:
+    known = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_KEY", "GOOGLE_APPLICATION_CREDENTIALS")
+    public = not _configured(config, "service_account", "service_account_key", "application_credentials", *known)
+    public = public and not pathlib.Path.home().joinpath(".config/gcloud/application_default_credentials.json").exists()
+    return GCSStore(bucket, config=_with_public(config, public), client_options=_client(config), retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+def _az(bucket: str, config: dict[str, str]) -> AzureStore:
+    known = ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_KEY", "AZURE_STORAGE_CLIENT_ID", "AZURE_CLIENT_ID")
+    public = not _configured(config, "account_key", "sas_key", "client_id", *known)
+    return AzureStore(bucket, config=_with_public(config, public), client_options=_client(config), retry_config=_RETRY)  # type: ignore[arg-type]
+
+
+_OPENERS: Mapping[str, Callable[[str, dict[str, str]], Any]] = {"s3": _s3, "minio": _minio, "gs": _gs, "az": _az}
+
+
+def _configured(config: Mapping[str, str], *names: str) -> bool:
+    return any(config.get(name) or os.environ.get(name) for name in names)
+
+
+def _with_public(config: dict[str, str], public: bool) -> Any:
+    return {"skip_signature": "true", **config} if public else config
+
+
+def _client(config: Mapping[str, str]) -> Any:
+    endpoint = config.get("endpoint") or config.get("base_url") or ""
+    return {**_TIMES, "allow_http": endpoint.startswith("http://")}
+
+
+# --- reading --------------------------------------------------------------------------------------------------------
+
+
+def entries(uri: str, options: StoreOptions) -> list[Entry]:
+    """The files of an artifact: one with an empty name where it is a file, else all below it. Raises NotReadable."""
+    with _explained(uri):
+        return _entries(open_store(uri, options), uri)
+
+
+def _entries(opened: Opened, uri: str) -> list[Entry]:
+    store, key = opened
+    if key:
+        try:
+            meta = obstore.head(store, key)
+            return [Entry("", key, meta["size"])]
+        except (FileNotFoundError, exceptions.GenericError):
+            pass  # a folder, in a bucket or on disk
+    prefix = f"{key}/" if key else ""
+    found = []
+    for batch in obstore.list(store, prefix=key or None):
+        for meta in batch:
+            path = meta["path"]
+            if path.startswith(prefix) and not (path.endswith("/") and not meta["size"]):
+                found.append(Entry(safe_segments(path[len(prefix) :], uri), path, meta["size"]))
+    if not found:
+        raise NotReadable(f"There is nothing at {uri}.")
+    return found
+
+
+def fetch(
+    uri: str,
+    to_path: str | os.PathLike[str],
+    options: StoreOptions,
+    *,
+    limit: int = FETCH_LIMIT,
+    progress: Progress | None = None,
+) -> int:
+    """Copies a file or a folder to `to_path`, which appears when it is complete; returns its bytes.
+
+    What lay there before is replaced. `limit` counts the bytes of all files together. `progress` is called at most a few
+    times a second. Raises NotReadable with a sentence, and OSError where the local disk cannot take it.
+    """
+    target = pathlib.Path(to_path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    meter = _Meter(uri, limit, progress)
+    try:
+        if uri.startswith(("http://", "https://")):
+            _fetch_web(uri, part, options, meter)
+        else:
+            with _explained(uri):
+                _fetch_objects(uri, part, options, meter)
+        _remove(target)
+        os.replace(part, target)
+    finally:
+        _remove(part)
+    meter.tell()
+    return meter.done
+
+
+class _Meter:
+    """Counts bytes, keeps the limit, tells progress."""
+
+    def __init__(self, uri: str, limit: int, progress: Progress | None) -> None:
+        self.uri, self.limit, self.progress = uri, limit, progress
+        self.done = 0
+        self.total: int | None = None
+        self._told = 0.0
+
+    def expect(self, total: int | None) -> None:
+        """The size in all, where it is known; one that is too large is refused before anything is read."""
+        self.total = total
+        if total is not None:
+            self._check(total)
+
+    def add(self, size: int) -> None:
+        """So many bytes more."""
+        self.done += size
+        self._check(self.done)
+        if time.monotonic() - self._told > 0.3:
+            self.tell()
+
+    def tell(self) -> None:
+        """Calls the callback."""
+        self._told = time.monotonic()
+        if self.progress:
+            self.progress(self.done, self.total)
+
+    def _check(self, size: int) -> None:
+        if size > self.limit:
+            raise NotReadable(f"{self.uri} is larger than the {self.limit:,} bytes that may be fetched.")
+
+
+def _fetch_objects(uri: str, part: pathlib.Path, options: StoreOptions, meter: _Meter) -> None:
+    opened = open_store(uri, options)
+    found = _entries(opened, uri)
+    meter.expect(sum(entry.size for entry in found))
+    for entry in found:
+        path = part / entry.name if entry.name else part
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "wb") as file:
+            for chunk in obstore.get(opened.store, entry.key).stream(min_chunk_size=_CHUNK):
+                file.write(chunk)
+                meter.add(len(chunk))
+
+
+def _fetch_web(uri: str, part: pathlib.Path, options: StoreOptions, meter: _Meter) -> None:
+    try:
+        with web.opened(uri, allow_private=options.allow_private) as response, open(part, "wb") as file:
+            meter.expect(response.size)
+            for chunk in response.chunks():
+                file.write(chunk)
+                meter.add(len(chunk))
+    except web.NotFetched as error:
+        raise NotReadable(str(error)) from None
+
+
+def _remove(path: pathlib.Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(uri: str) -> Iterator[None]:
+    """What obstore raises, as a sentence."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise NotReadable(f"There is nothing at {uri}.") from None
+    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as error:
+        raise NotReadable(f"{uri} may not be read with the credentials that there are: {_first_line(error)}") from None
+    except UnsafeLocation as error:
+        raise NotReadable(str(error)) from None
+    except exceptions.BaseError as error:
+        raise NotReadable(f"{uri} cannot be read: {_first_line(error)}") from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+
+
+# --- as a program ---------------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fetches one artifact: a JSON line `{"done", "total"}` now and then on stdout, the sentence of a failure on stderr.
+
+    Exit code 0 when it is there, 1 when it cannot be read. Options come in the environment variable KFDASH_STORE_OPTIONS
+    (StoreOptions as JSON), since credentials do not belong in an argument list.
+    """
+    parser = argparse.ArgumentParser(prog="python -m runs.store", description="Fetch an artifact.")
+    parser.add_argument("uri")
+    parser.add_argument("path")
+    parser.add_argument("--limit", type=int, default=FETCH_LIMIT, help="bytes, at most")
+    given = parser.parse_args(arguments)
+    options = StoreOptions(**json.loads(os.environ.get("KFDASH_STORE_OPTIONS") or '{"artifacts_dir": "artifacts"}'))
+    try:
+        fetch(
+            given.uri,
+            given.path,
+            options,
+            limit=given.limit,
+            progress=lambda d, t: print(json.dumps({"done": d, "total": t}), flush=True),
+        )
+    except (NotReadable, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def options_text(options: StoreOptions) -> str:
+    """The options as KFDASH_STORE_OPTIONS has them."""
+    return json.dumps(asdict(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
