@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kfdash.settings")
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without bytecode every start takes several times as long
     sys.dont_write_bytecode = False
+    os.environ.setdefault("CELERY_SKIP_CHECKS", "1")  # Django's checks belong to tests, not to each worker's start
     if given[:1] == ["manage"]:
         execute_from_command_line(["kfdash manage", *given[1:]])
         return 0

@@ -179,7 +179,7 @@ def write_report(
     name="train-and-publish", description="Trains a few candidates, evaluates the best and publishes it if it is good enough."
 )
 def training(
-    candidates: list = [
+    candidates: list[dict] = [
         {"kind": "logistic", "strength": 0.1},
         {"kind": "logistic", "strength": 1.0},
         {"kind": "forest", "trees": 60, "depth": 6},
