@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pipelines.spec.documents import unstorable
 from pipelines.spec.model import ParameterDefinition, ParameterType, PipelineSpec
 from pipelines.spec.values import fits, kind_of, to_text
 
@@ -53,6 +54,8 @@ def _problem(definition: ParameterDefinition, value: Json) -> str | None:
         return "This input is set by the system; a value cannot be given."
     if value is None and definition.optional:
         return None
+    if problem := unstorable(value):
+        return problem
     if not fits(definition.type, value):
         return f"This must be {_WANTED[definition.type]}, not {kind_of(value)}."
     if definition.literals and value not in definition.literals:
@@ -63,8 +66,8 @@ def _problem(definition: ParameterDefinition, value: Json) -> str | None:
 # --- macros ---------------------------------------------------------------------------------------------------------
 
 _MACRO = re.compile(
-    r"\[\[(?P<name>RunUUID|Index|(?P<time>CurrentTime|ScheduledTime)(?:\.(?P<layout>[^\]]+))?)\]\]"
-    r"|\{\{\$\.(?P<strftime>currentTime|scheduledTime)\.strftime\(\s*(?P<quote>['\"])(?P<format>.*?)(?P=quote)\s*\)\}\}"
+    r"\[\[(?P<name>RunUUID|Index|(?P<time>CurrentTime|ScheduledTime)(?:\.(?P<layout>[^\]]{1,200}))?)\]\]"
+    r"|\{\{\$\.(?P<strftime>currentTime|scheduledTime)\.strftime\(\s*(?P<quote>['\"])(?P<format>[^'\"\n]{0,200})(?P=quote)\s*\)\}\}"
 )
 _PLAIN_TIME = "%Y%m%d%H%M%S"
 

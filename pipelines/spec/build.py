@@ -153,7 +153,7 @@ class Builder:
             trigger=_trigger(data.get("triggerPolicy", _NO_MAPPING)),
             iterator=self._iterator(data, place),
             parallelism=data.get("iteratorPolicy", _NO_MAPPING).get("parallelismLimit", 0),
-            retry=_retry(data["retryPolicy"]) if "retryPolicy" in data else None,
+            retry=self._retry(data["retryPolicy"], (*place, "retryPolicy")) if "retryPolicy" in data else None,
         )
 
     def _parameter_input(self, name: str, data: Mapping[str, Json], place: Place) -> model.ParameterInput:
@@ -182,6 +182,18 @@ class Builder:
             self._note(place, f"Nothing says where the artifact of the input `{name}` comes from.")
         return model.ArtifactInput(model.FromInput(data.get("componentInputArtifact", "")))
 
+    def _retry(self, data: Mapping[str, Json], place: Place) -> model.RetryPolicy:
+        factor = data.get("backoffFactor", 2.0)
+        if isinstance(factor, str):  # how protobuf writes what is no finite number
+            self._note((*place, "backoffFactor"), "The factor must be a finite number.")
+            factor = 2.0
+        return model.RetryPolicy(
+            max_retries=data.get("maxRetryCount", 0),
+            delay=_seconds(data.get("backoffDuration", "0s")),
+            factor=factor,
+            max_window=_seconds(data.get("backoffMaxDuration", "0s")) or None,
+        )
+
     def _iterator(self, data: Mapping[str, Json], place: Place) -> model.Iterator | None:
         if "parameterIterator" in data:
             if "artifactIterator" in data:
@@ -203,13 +215,13 @@ class Builder:
                 self._note(place, "Nothing says over which items this loops (items.raw or items.inputParameter).")
             return model.Iterator(item_input, items_input=items.get("inputParameter", ""))
         try:
-            raw = json.loads(items["raw"])
+            raw = normalise(json.loads(items["raw"]))
         except (ValueError, RecursionError):
             raw = None
         if not isinstance(raw, list):
             self._note((*place, "items", "raw"), "The items to loop over must be the text of a JSON list.")
             raw = []
-        return model.Iterator(item_input, raw=tuple(normalise(raw)))
+        return model.Iterator(item_input, raw=tuple(raw))
 
     # --- executors and platform -------------------------------------------------------------------------------------
 
@@ -244,6 +256,8 @@ class Builder:
         metadata = {name: _constant(item) for name, item in data.get("properties", _NO_MAPPING).items()}
         metadata |= {name: _constant(item) for name, item in data.get("customProperties", _NO_MAPPING).items()}
         constant = _constant(uri)
+        if constant is None and not uri.get("runtimeParameter"):
+            self._note((*place, "artifactUri"), "The importer does not say what to import (artifactUri).")
         return model.ImporterSpec(
             label=label,
             type=self._artifact_type(data.get("typeSchema", _NO_MAPPING), (*place, "typeSchema")),
@@ -290,15 +304,6 @@ def _trigger(data: Mapping[str, Json]) -> model.TriggerPolicy:
     known = name in model.TriggerStrategy.__members__
     strategy = model.TriggerStrategy(name) if known else model.TriggerStrategy.ALL_UPSTREAM_TASKS_SUCCEEDED
     return model.TriggerPolicy(data.get("condition", ""), strategy)
-
-
-def _retry(data: Mapping[str, Json]) -> model.RetryPolicy:
-    return model.RetryPolicy(
-        max_retries=data.get("maxRetryCount", 0),
-        delay=_seconds(data.get("backoffDuration", "0s")),
-        factor=data.get("backoffFactor", 2.0),
-        max_window=_seconds(data.get("backoffMaxDuration", "0s")) or None,
-    )
 
 
 def _seconds(duration: str) -> float:

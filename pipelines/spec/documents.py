@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -26,9 +26,11 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 _STRING, _NULL, _BOOL, _INT, _FLOAT = (_TAG + name for name in ("str", "null", "bool", "int", "float"))
 _TEXTS = {_STRING, _TAG + "timestamp", _TAG + "value"}
+_COLLECTIONS = {_TAG + "map", _TAG + "seq"}
 _MERGE = _TAG + "merge"
 _TRUE = frozenset({"true", "yes", "on"})
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)")
+NUL_REFUSAL = "There is a NUL character in this text, which cannot be stored; remove it."
 _TWICE = "The key `{key}` stands here twice; keep one of them."
 
 
@@ -40,6 +42,7 @@ class SourceDocument:
     first_line: int
     text: str = ""  # of a document read as JSON, whose nodes are made only when a line is asked for
     node: yaml.Node | None = None
+    _entries: dict[int, dict[str, tuple[yaml.Node, int]]] = field(default_factory=dict)  # of mappings asked before
 
     def line_of(self, place: Place) -> int | None:
         """The line (from 1) of a place, or of the nearest thing around it that the text has; None where unknown."""
@@ -50,11 +53,25 @@ class SourceDocument:
             return None
         node, line = self.node, self.first_line
         for segment in place:
-            found = _step(node, segment)
+            found = self._step(node, segment)
             if found is None:
                 break
             node, line = found
         return line
+
+    def _step(self, node: yaml.Node, segment: str | int) -> tuple[yaml.Node, int] | None:
+        """The node one segment further, with its line: of a mapping's entry, the key's."""
+        if isinstance(node, yaml.SequenceNode) and isinstance(segment, int) and segment < len(node.value):
+            item = node.value[segment]
+            return item, item.start_mark.line + 1
+        if not isinstance(node, yaml.MappingNode):
+            return None
+        if id(node) not in self._entries:
+            keys = [(key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)]
+            entries = {camel(key.value): (value, key.start_mark.line + 1) for key, value in keys}
+            entries |= {key.value: (value, key.start_mark.line + 1) for key, value in keys}
+            self._entries[id(node)] = entries
+        return self._entries[id(node)].get(str(segment))
 
 
 def read_documents(text: str) -> list[SourceDocument]:
@@ -96,20 +113,6 @@ def _first_node(text: str) -> yaml.Node | None:
         return None
 
 
-def _step(node: yaml.Node, segment: str | int) -> tuple[yaml.Node, int] | None:
-    """The node one segment further, with its line: of a mapping's entry, the key's."""
-    if isinstance(node, yaml.SequenceNode):
-        if isinstance(segment, int) and segment < len(node.value):
-            item = node.value[segment]
-            return item, item.start_mark.line + 1
-        return None
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            if key.value == segment or (isinstance(key.value, str) and camel(key.value) == segment):
-                return value, key.start_mark.line + 1
-    return None
-
-
 def camel(name: str) -> str:
     """A protobuf field name as JSON writes it: `executor_label` → `executorLabel`."""
     if "_" not in name:
@@ -131,7 +134,7 @@ def _from_json(text: str) -> SourceDocument | None:
         value = json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return None
-    if not _within_depth(value, MAX_DEPTH):
+    if unstorable(value):
         return None
     return SourceDocument(value, text[: len(text) - len(text.lstrip())].count("\n") + 1, text=text)
 
@@ -147,12 +150,18 @@ def _no_constant(name: str) -> Json:
     raise _NotPlain(name)
 
 
-def _within_depth(value: Json, depth: int) -> bool:
-    if isinstance(value, dict):
-        return depth > 0 and all(_within_depth(item, depth - 1) for item in value.values())
+def unstorable(value: Json, depth: int = 0) -> str | None:
+    """Why a JSON value cannot be taken, as a sentence: nested too deep, or with characters that databases refuse."""
+    if isinstance(value, str):
+        return NUL_REFUSAL if "\0" in value else None
+    if not isinstance(value, dict | list):
+        return None
+    if depth >= MAX_DEPTH:
+        return f"This is nested more than {MAX_DEPTH} levels deep."
     if isinstance(value, list):
-        return depth > 0 and all(_within_depth(item, depth - 1) for item in value)
-    return True
+        return next(filter(None, (unstorable(item, depth + 1) for item in value)), None)
+    problems = (unstorable(key) or unstorable(item, depth + 1) for key, item in value.items())
+    return next(filter(None, problems), None)
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------------
@@ -171,6 +180,8 @@ class _Reader:
     def read(self, node: yaml.Node, depth: int = 0) -> Json:
         if isinstance(node, yaml.ScalarNode):
             self._spend(len(node.value) + 1, node)
+            if "\0" in node.value:
+                self._problem(NUL_REFUSAL, node)
             return node.value if node.tag == _STRING else self._scalar(node)
         if id(node) in self._made:
             value, size = self._made[id(node)]
@@ -180,6 +191,8 @@ class _Reader:
             raise self._refused("An alias here refers to what it stands in; write the value out instead.", node)
         if depth >= MAX_DEPTH:
             raise self._refused(f"This is nested more than {MAX_DEPTH} levels deep.", node)
+        if node.tag not in _COLLECTIONS:
+            self._problem(f"The tag `{node.tag.removeprefix(_TAG)}` is not allowed; write plain YAML.", node)
         self._open.add(id(node))
         before = self._budget
         if isinstance(node, yaml.SequenceNode):
@@ -214,6 +227,8 @@ class _Reader:
             self._problem("A key must be text, not a list or an object.", node)
             return ""
         self._spend(len(node.value) + 1, node)
+        if "\0" in node.value:
+            self._problem(NUL_REFUSAL, node)
         if node.tag == _BOOL:
             return "true" if node.value.lower() in _TRUE else "false"
         return str(node.value)

@@ -8,12 +8,15 @@ from typing import Any
 
 from pipelines.spec import check, older, strict
 from pipelines.spec.build import Builder
-from pipelines.spec.documents import SourceDocument, camel, read_documents
+from pipelines.spec.documents import SourceDocument, camel, read_documents, unstorable
 from pipelines.spec.model import PipelineSpec
 from pipelines.spec.problems import Finding, Place, Problem, Refused, dotted
 
 Json = Any
 LineOf = Callable[[Place], int | None]
+
+MAX_PROBLEMS = 1000  # that are listed; nobody reads more
+MAX_MESSAGE = 600  # characters: names and expressions in a message may be of any length
 
 _PIPELINE_FIELDS = frozenset({"pipelineInfo", "root", "schemaVersion", "deploymentSpec", "components", "sdkVersion"})
 _NO_PIPELINE = (
@@ -68,6 +71,8 @@ def parse_json(pipeline: Json, platform: Json = None) -> Document:
 
     if not isinstance(pipeline, dict):
         raise Refused([Problem(_NO_PIPELINE)])
+    if problem := unstorable([pipeline, platform]):
+        raise Refused([Problem(problem)])
     return _parse(_Part(pipeline, no_line), _Part(platform, no_line) if platform else None, [])
 
 
@@ -98,9 +103,18 @@ def _parse(pipeline: _Part, platform: _Part | None, strays: Sequence[Problem]) -
 
 def _located(findings: Sequence[Finding], line_of: LineOf) -> list[Problem]:
     """Findings as problems, each once, in the order of their lines."""
-    unique = dict.fromkeys(findings)
-    problems = [Problem(finding.message, dotted(finding.place), line_of(finding.place)) for finding in unique]
-    return sorted(problems, key=lambda problem: problem.line or 0)
+    unique = list(dict.fromkeys(findings))
+    problems = [
+        Problem(_shortened(finding.message), dotted(finding.place), line_of(finding.place)) for finding in unique[:MAX_PROBLEMS]
+    ]
+    problems.sort(key=lambda problem: problem.line or 0)
+    if len(unique) > MAX_PROBLEMS:
+        problems.append(Problem(f"There are {len(unique) - MAX_PROBLEMS:,} more problems, which are not listed."))
+    return problems
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= MAX_MESSAGE else f"{message[: MAX_MESSAGE // 2]} … {message[-MAX_MESSAGE // 2 :]}"
 
 
 # --- what a document is ---------------------------------------------------------------------------------------------
@@ -120,6 +134,8 @@ def _sort_in(document: SourceDocument, pipelines: list[_Part], platforms: list[_
             raise Refused(_located(problems, document.line_of))
         pipelines.append(_Part(converted, _at_line(line), line))
         return
+    if _manifest_kind(value) == "Pipeline":
+        return  # only a name and a description
     found = False
     for place, part in _wrapped(value):
         fields = {camel(str(key)) for key in part}
@@ -135,7 +151,7 @@ def _sort_in(document: SourceDocument, pipelines: list[_Part], platforms: list[_
 
 def _wrapped(value: dict[str, Json]) -> list[tuple[Place, dict[str, Json]]]:
     """The documents that one document holds: itself, or those in KFP's API form or a Kubernetes PipelineVersion."""
-    is_manifest = str(value.get("apiVersion", "")).startswith("pipelines.kubeflow.org/") and isinstance(value.get("spec"), dict)
+    is_manifest = bool(_manifest_kind(value)) and isinstance(value.get("spec"), dict)
     outer: Place = ("spec",) if is_manifest else ()
     holder = value["spec"] if is_manifest else value
     parts: list[tuple[Place, dict[str, Json]]] = []
@@ -143,6 +159,11 @@ def _wrapped(value: dict[str, Json]) -> list[tuple[Place, dict[str, Json]]]:
         if camel(str(key)) in ("pipelineSpec", "platformSpec") and isinstance(item, dict):
             parts.append(((*outer, key), item))
     return parts or [((), value)]
+
+
+def _manifest_kind(value: dict[str, Json]) -> str:
+    """The kind of a Kubernetes manifest of KFP, else empty."""
+    return str(value.get("kind", "")) if str(value.get("apiVersion", "")).startswith("pipelines.kubeflow.org/") else ""
 
 
 def _below(document: SourceDocument, outer: Place) -> LineOf:

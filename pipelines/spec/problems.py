@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+_MOST_CANDIDATES, _LONGEST_NAME = 50, 80  # difflib is slow
 
 Place = tuple[str | int, ...]
 """The way to a value in a document: keys of objects and indices of lists. Keys are the user's and may hold dots."""
@@ -37,6 +40,13 @@ class Refused(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems: tuple[Problem, ...] = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that is not there: the nearest one that is. Cheap, also for hostile names."""
+    candidates = [other for other in known if abs(len(other) - len(name)) <= 3][:_MOST_CANDIDATES]
+    near = get_close_matches(name, candidates, n=1) if candidates and len(name) <= _LONGEST_NAME else []
+    return f"; did you mean `{near[0]}`?" if near else "."
 
 
 def dotted(place: Place) -> str:

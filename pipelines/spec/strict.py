@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 # Beside an installed `kfp`, the package would load the whole SDK (over a second) without this.
@@ -16,7 +15,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from pipelines.spec.problems import Finding, Place
+from pipelines.spec.problems import Finding, Place, suggestion
 from pipelines.spec.values import kind_of
 
 Json = Any
@@ -87,7 +86,7 @@ class _Pruner:
             here = (*place, key)
             if field is None:
                 if not self._tolerant:
-                    self._findings.append(Finding(here, f"There is no field `{key}` here{_suggestion(key, fields)}"))
+                    self._findings.append(Finding(here, f"There is no field `{key}` here{suggestion(key, fields)}"))
                 continue
             if item is None and not _takes_null(field):
                 continue
@@ -169,12 +168,6 @@ def _is_number(value: Json, kind: type) -> bool:
     if not isinstance(value, str):
         return False
     try:
-        kind(value)
-    except ValueError:
+        return math.isfinite(kind(value))
+    except (ValueError, OverflowError):
         return False
-    return True
-
-
-def _suggestion(key: str, fields: Mapping[str, object]) -> str:
-    near = get_close_matches(key, fields, n=1)
-    return f"; did you mean `{near[0]}`?" if near else "."

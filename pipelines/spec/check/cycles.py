@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from pipelines.spec.check.scope import components, scopes
-from pipelines.spec.model import PipelineSpec
+from pipelines.spec.model import ROOT, PipelineSpec
 from pipelines.spec.problems import Finding
 
+MOST_CYCLES = 20  # that are named; a dense knot has more than anybody can read
+MAX_NESTING = 50  # of DAGs in DAGs
 MAX_TASKS = 100_000  # tasks of a pipeline with all its nested DAGs, loops counted once
 
 
@@ -30,7 +32,7 @@ def check(spec: PipelineSpec) -> Iterator[Finding]:
     for cycle in recursions:
         yield Finding(("components", cycle[0]), f"A pipeline cannot contain itself: {_arrows(cycle)}.")
     if not recursions:
-        yield from _size(spec)
+        yield from _size(contains, spec)
 
 
 def _arrows(cycle: Sequence[str]) -> str:
@@ -56,6 +58,8 @@ def find_cycles(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
                 done.add(left)
             elif following in on_path:
                 found.append(path[on_path[following] :])
+                if len(found) == MOST_CYCLES:
+                    return found
             elif following not in done and following in edges:
                 on_path[following] = len(path)
                 path.append(following)
@@ -63,17 +67,32 @@ def find_cycles(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
     return found
 
 
-def _size(spec: PipelineSpec) -> Iterator[Finding]:
-    """Refuses DAGs that use each other so often that the pipeline has no end for practical purposes."""
+def _size(contains: Mapping[str, Sequence[str]], spec: PipelineSpec) -> Iterator[Finding]:
+    """Refuses DAGs that lie too deep, or use each other so often that the pipeline has no end for practical purposes."""
     sizes: dict[str, int] = {}
-
-    def size(name: str) -> int:
-        if name not in sizes:
-            component = spec.components.get(name)
-            dag = component.dag if component else None
-            sizes[name] = 1 + sum(size(task.component) for task in dag.tasks.values()) if dag else 1
-        return sizes[name]
-
-    total = sum(size(task.component) for task in spec.root.dag.tasks.values()) if spec.root.dag else 0
+    depths: dict[str, int] = {}
+    for name in _inner_first(contains):
+        dag = (spec.root if name == ROOT else spec.components[name]).dag
+        inner = [task.component for task in dag.tasks.values()] if dag else []
+        sizes[name] = sum(1 + sizes.get(component, 0) for component in inner)
+        depths[name] = 1 + max((depths.get(component, 0) for component in inner), default=0)
+    total, depth = sizes.get(ROOT, 0), depths.get(ROOT, 0)
     if total > MAX_TASKS:
-        yield Finding(("root", "dag"), f"With all its nested DAGs the pipeline has {total:,} tasks; the most is {MAX_TASKS:,}.")
+        shown = f"{total:,}" if total < 10**12 else "more than a million million"
+        yield Finding((ROOT, "dag"), f"With all its nested DAGs the pipeline has {shown} tasks; the most is {MAX_TASKS:,}.")
+    if depth > MAX_NESTING:
+        yield Finding((ROOT, "dag"), f"DAGs lie {depth} levels deep in each other; the most is {MAX_NESTING}.")
+
+
+def _inner_first(contains: Mapping[str, Sequence[str]]) -> list[str]:
+    """The DAGs in such an order that what one contains stands before it. There must be no cycle."""
+    ordered: dict[str, None] = {}
+    pending = [(name, False) for name in contains]
+    while pending:
+        name, entered = pending.pop()
+        if entered:
+            ordered[name] = None
+        elif name not in ordered:
+            pending.append((name, True))
+            pending += [(inner, False) for inner in contains[name] if inner in contains and inner not in ordered]
+    return list(ordered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipelines.spec.cel import compile_error
-from pipelines.spec.check.scope import Scope, suggestion
+from pipelines.spec.check.scope import Scope
 from pipelines.spec.model import (
     ArtifactDefinition,
     ArtifactInput,
@@ -23,7 +23,7 @@ from pipelines.spec.model import (
     ParameterType,
     TaskSpec,
 )
-from pipelines.spec.problems import Finding, Place
+from pipelines.spec.problems import Finding, Place, suggestion
 from pipelines.spec.values import fits, kind_of
 
 _NUMBERS = frozenset({ParameterType.NUMBER_INTEGER, ParameterType.NUMBER_DOUBLE})
@@ -102,8 +102,6 @@ def source_type(scope: Scope, source: ParameterSource) -> ParameterType | None:
     """The type that a source gives; None for constants and where it cannot be known."""
     if isinstance(source, FromInput):
         found = scope.component.input_parameters.get(source.name)
-        if found and found.type is ParameterType.STRING and "loop-item" in source.name:
-            return None  # what the SDK declares where it does not know the type of a list's items
         return found.type if found else None
     if isinstance(source, FinalStatus):
         return ParameterType.TASK_FINAL_STATUS

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipelines.spec.build import EXECUTORS
-from pipelines.spec.check.scope import components, scopes, suggestion, tasks
+from pipelines.spec.check.scope import components, scopes, tasks
 from pipelines.spec.model import ComponentSpec, Constant, ContainerSpec, ImporterSpec, PipelineSpec
-from pipelines.spec.problems import Finding, Place
+from pipelines.spec.problems import Finding, Place, suggestion
 
 Json = Any
 
@@ -41,6 +41,8 @@ RUN_PLACEHOLDERS = frozenset(
     )
 )
 _COMMAND_PLACEHOLDERS = RUN_PLACEHOLDERS | {"{{$}}", "{{$.outputs.output_file}}", "{{$.outputMetadataUri}}"}
+# Vertex AI's pipelines ask for escaped text so; it stands in packages that are otherwise fine, and stays as it is.
+_VERTEX = re.compile(r"\{\{\$\.json_escape\[[0-9]+\][^{}]*\}\}")
 _STRUCTURE = re.compile(r'\s*\{\s*"(IfPresent|Concat)"\s*:')
 _PYTHON_EXECUTOR = "kfp.dsl.executor_main"
 
@@ -120,7 +122,7 @@ def _text(text: str, plain: frozenset[str], names: Mapping[str, set[str]], place
     if "{{$" not in text:
         return
     for found in _PLACEHOLDER.findall(text):
-        if found in plain:
+        if found in plain or (plain and _VERTEX.fullmatch(found)):
             continue
         for kind, known in names.items():
             match = _REFERENCES[kind].fullmatch(found)
@@ -146,7 +148,11 @@ def _structure_text(text: str, component: ComponentSpec, names: Mapping[str, set
         yield Finding(place, "This begins like an IfPresent or Concat placeholder, but is no JSON.")
         return
     known = names["input parameter"] | names["input artifact"]
-    for message in _structure(value, known, component.name):
+    try:
+        messages = list(_structure(value, known, component.name))
+    except RecursionError:
+        messages = ["This IfPresent or Concat placeholder is nested too deep."]
+    for message in messages:
         yield Finding(place, message)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from pipelines.spec.model import ROOT, ComponentSpec, DagSpec, PipelineSpec, TaskSpec
-from pipelines.spec.problems import Place
+from pipelines.spec.problems import Place, suggestion
 
 
 @dataclass(frozen=True)
@@ -66,9 +65,3 @@ def tasks(spec: PipelineSpec) -> Iterator[tuple[TaskSpec, ComponentSpec]]:
         if component.dag is not None:
             for task in component.dag.tasks.values():
                 yield task, component
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about a name that is not there: the nearest one that is."""
-    near = get_close_matches(name, known, n=1)
-    return f"; did you mean `{near[0]}`?" if near else "."

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from pipelines.spec.build import EXECUTORS
-from pipelines.spec.check.scope import components, suggestion
+from pipelines.spec.check.scope import components
 from pipelines.spec.model import ComponentSpec, ImporterSpec, ParameterDefinition, ParameterType, PipelineSpec
-from pipelines.spec.problems import Finding, Place
+from pipelines.spec.problems import Finding, Place, suggestion
 from pipelines.spec.values import fits, kind_of
 
 SCHEMA_VERSION = "2.1.0"
@@ -90,9 +90,7 @@ def _importer(component: ComponentSpec, place: Place, executor: ImporterSpec) ->
     if list(component.output_artifacts) != ["artifact"] or component.output_parameters:
         yield Finding((*place, "outputDefinitions"), "An importer has exactly one output, an artifact called `artifact`.")
     here = (*EXECUTORS, executor.label, "importer", "artifactUri")
-    if not executor.uri and not executor.uri_input:
-        yield Finding(here, "The importer does not say what to import (artifactUri).")
-    elif executor.uri_input and executor.uri_input not in component.input_parameters:
+    if executor.uri_input and executor.uri_input not in component.input_parameters:
         hint = suggestion(executor.uri_input, component.input_parameters)
         yield Finding(
             here, f"The importer takes its URI from `{executor.uri_input}`, but `{component.name}` has no such input{hint}"

@@ -7,7 +7,7 @@ from itertools import chain
 
 from pipelines.spec.cel import compile_error, mentioned_parameters
 from pipelines.spec.check import fitting
-from pipelines.spec.check.scope import Scope, scopes, suggestion
+from pipelines.spec.check.scope import Scope, scopes
 from pipelines.spec.model import (
     ROOT,
     ArtifactSelector,
@@ -21,7 +21,7 @@ from pipelines.spec.model import (
     PipelineSpec,
     TaskSpec,
 )
-from pipelines.spec.problems import Finding, Place
+from pipelines.spec.problems import Finding, Place, suggestion
 from pipelines.spec.values import parameters_mentioned
 
 GROUP_INPUT = "pipelinechannel--"  # the SDK also gives a task inputs that only its texts refer to; their names begin so
@@ -40,6 +40,7 @@ def _task(scope: Scope, task: TaskSpec) -> Iterator[Finding]:
     yield from _dependencies(scope, task, place)
     yield from _policies(task, place)
     component = scope.spec.components.get(task.component)
+    yield from _condition(scope, task, component, place)
     if component is None:
         if not task.component:
             yield Finding(place, f"The task `{task.key}` does not say which component it runs (componentRef.name).")
@@ -47,7 +48,6 @@ def _task(scope: Scope, task: TaskSpec) -> Iterator[Finding]:
             hint = suggestion(task.component, scope.spec.components)
             yield Finding((*place, "componentRef", "name"), f"There is no component `{task.component}`{hint}")
         return
-    yield from _condition(scope, task, component, place)
     yield from _known_inputs(task, component, (*place, "inputs"))
     yield from _required_inputs(task, component, place)
     yield from _loop(scope, task, component, place)
@@ -97,18 +97,19 @@ def _policies(task: TaskSpec, place: Place) -> Iterator[Finding]:
             yield Finding((*place, "retryPolicy", name), f"The retry policy's {name} is below zero.")
 
 
-def _condition(scope: Scope, task: TaskSpec, component: ComponentSpec, place: Place) -> Iterator[Finding]:
+def _condition(scope: Scope, task: TaskSpec, component: ComponentSpec | None, place: Place) -> Iterator[Finding]:
     expression = task.trigger.condition
     if not expression:
         return
     here = (*place, "triggerPolicy", "condition")
-    if isinstance(scope.spec.executors.get(component.executor), ImporterSpec):
+    declared = component.input_parameters if component else {}
+    if component and isinstance(scope.spec.executors.get(component.executor), ImporterSpec):
         yield Finding(here, "An importer cannot have a condition; put it into an `If` group.")
     if error := compile_error(expression):
         yield Finding(here, error)
         return
     for name in mentioned_parameters(expression):
-        if name not in task.parameters and name not in component.input_parameters:
+        if name not in task.parameters and name not in declared:
             hint = suggestion(name, task.parameters)
             yield Finding(here, f"The condition reads the input `{name}`, which the task does not have{hint}")
 
