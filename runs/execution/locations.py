@@ -24,6 +24,7 @@ FALLBACK_OUTPUT_FILE = f"/tmp/kfp_outputs/{OUTPUT_FILE}"
 IN_WORKSPACE = "_kfp_workspace"  # the metadata key that says an artifact lies in the run's workspace
 
 _MOUNTS = {"gs": "/gcs", "minio": "/minio", "s3": "/s3"}
+_FETCHED = ("s3://", "gs://", "az://", "minio://", "http://", "https://")
 _WORKSPACE_START = re.compile(re.escape(WORKSPACE_PATH) + r"(?![\w-])")
 
 
@@ -115,8 +116,7 @@ def localise(
 def _localise_input(artifact: dict[str, Json], artifacts_dir: str, workspace_dir: str, fetched: Mapping[str, str]) -> None:
     uri = artifact.get("uri", "")
     if (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True and workspace_dir:
-        inside = (container_path(uri) or f"/{uri.replace('://', '/')}").lstrip("/")
-        artifact["customPath"] = f"{workspace_dir}/.artifacts/{safe_segments(inside, uri)}"
+        artifact["customPath"] = _workspace_path(uri, workspace_dir)
         # The SDK would look under /kfp-workspace, whatever the custom path says.
         artifact["metadata"] = {key: value for key, value in artifact["metadata"].items() if key != IN_WORKSPACE}
     elif uri in fetched:
@@ -124,6 +124,30 @@ def _localise_input(artifact: dict[str, Json], artifacts_dir: str, workspace_dir
     elif uri.startswith(STORE):
         artifact["uri"] = local_path(uri, artifacts_dir)
         artifact.pop("customPath", None)  # the content lies in the store; the custom path was its maker's
+
+
+def inputs_elsewhere(executor_input: Mapping[str, Json]) -> tuple[str, ...]:
+    """URIs of input artifacts in other stores, which must be fetched before the step runs; for `fetched` of `localise`."""
+    uris = [
+        artifact.get("uri", "")
+        for artifact in _artifacts(executor_input.get("inputs", {}))
+        if (artifact.get("metadata") or {}).get(IN_WORKSPACE) is not True
+    ]
+    return tuple(dict.fromkeys(uri for uri in uris if uri.startswith(_FETCHED) and not uri.startswith(STORE)))
+
+
+def inputs_in_workspace(executor_input: Mapping[str, Json], workspace_dir: str) -> dict[str, str]:
+    """URI → path of input artifacts that must lie in the run's workspace; one that is not there yet is fetched to it."""
+    return {
+        artifact["uri"]: _workspace_path(artifact["uri"], workspace_dir)
+        for artifact in _artifacts(executor_input.get("inputs", {}))
+        if (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True
+    }
+
+
+def _workspace_path(uri: str, workspace_dir: str) -> str:
+    inside = (container_path(uri) or f"/{uri.replace('://', '/')}").lstrip("/")
+    return f"{workspace_dir}/.artifacts/{safe_segments(inside, uri)}"
 
 
 def _local_output_file(path: str, artifacts_dir: str) -> str:

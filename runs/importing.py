@@ -1,0 +1,75 @@
+"""Carries importers out: registers the artifact, or finds it again, and hands the fact to the driver."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.utils import timezone
+
+from kfdash import outbox
+from pipelines import specifications
+from pipelines.spec import paths
+from pipelines.spec.model import ImporterSpec
+from pipelines.spec.values import run_constants
+from runs import models
+from runs.engine.model import ArtifactValue, AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Values
+from runs.execution.importer import ImportRefused, imported
+from runs.execution.order import task_uuid
+from runs.facts import encode
+
+_LOOKED_AT = 200  # newest artifacts of one URI that are compared for reuse
+
+
+def carry_out(order_id: int) -> None:
+    """Carries out the order to start an importer; one that was carried out already, or is gone, is left alone."""
+    order = models.Order.objects.filter(pk=order_id, carried_out_at=None).select_related("run__specification").first()
+    if order is None:
+        return
+    outbox.hand_over(str(order.run_id), [encode(_fact(order))])
+    models.Order.objects.filter(pk=order_id).update(carried_out_at=timezone.now())
+
+
+def _fact(order: models.Order) -> Fact:
+    now = timezone.now()
+    task = models.Task.objects.filter(run=order.run, path=order.path).only("inputs", "attempt", "under_way").first()
+    if task is None or task.attempt != order.attempt or not task.under_way:
+        return AttemptStopped(order.path, order.attempt, now)
+    try:
+        name, value = _imported(order, Values.from_json(task.inputs) or Values())
+    except ImportRefused as error:
+        return AttemptFailed(order.path, order.attempt, now, str(error), "import", retryable=False)
+    return AttemptSucceeded(order.path, order.attempt, now, Values(artifacts={name: [value]}), running_at=now)
+
+
+def _imported(order: models.Order, inputs: Values) -> tuple[str, ArtifactValue]:
+    run = order.run
+    spec = specifications.load(run.specification_id)
+    _, component = spec.at(order.path)
+    importer = spec.executor_of(component)
+    assert isinstance(importer, ImporterSpec), f"{order.path} is no importer"
+    constants = run_constants(
+        run_id=str(run.id),
+        run_name=run.name,
+        resource_name=run.resource_name,
+        pipeline_root=run.pipeline_root,
+        task_key=paths.key(order.path),
+        task_uuid=task_uuid(str(run.id), order.path),
+        created_at=run.created_at,
+        scheduled_at=run.scheduled_at,
+    )
+    name, value = imported(importer, component, inputs, constants, artifacts_dir=str(settings.ARTIFACTS_DIR))
+    if not importer.reimport and (known := _known(run, value)):
+        value["id"] = known
+    return name, value
+
+
+def _known(run: models.Run, value: ArtifactValue) -> int | None:
+    """The newest artifact that is the same in type, URI and metadata, within the pipeline."""
+    candidates = models.Artifact.objects.filter(
+        namespace=run.namespace,
+        uri=value["uri"],
+        type=value["type"],
+        schema_version=value["schema_version"],
+        run__specification__name=run.specification.name,
+    )
+    newest = candidates.order_by("-created_at", "-id").values_list("pk", "metadata")[:_LOOKED_AT]
+    return next((pk for pk, metadata in newest if metadata == value["metadata"]), None)
