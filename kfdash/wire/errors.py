@@ -12,6 +12,7 @@ class Code(IntEnum):
     """gRPC's codes, as far as they are answered."""
 
     CANCELLED = 1
+    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     NOT_FOUND = 5
     ALREADY_EXISTS = 6
@@ -25,6 +26,7 @@ class Code(IntEnum):
 
 HTTP_STATUS = {
     Code.CANCELLED: 499,
+    Code.UNKNOWN: 500,
     Code.INVALID_ARGUMENT: 400,
     Code.NOT_FOUND: 404,
     Code.ALREADY_EXISTS: 409,

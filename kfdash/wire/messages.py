@@ -173,6 +173,16 @@ def _integer(data: Any, bits: int) -> int:
     return found
 
 
+@extend_schema_field(OpenApiTypes.DOUBLE)
+class Number(_Field):
+    """A floating-point number."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            raise serializers.ValidationError(f"a number is expected, not {_kind(data)}")
+        return float(data)
+
+
 @extend_schema_field({"type": "object", "additionalProperties": {"type": "string"}})
 class Labels(_Field):
     """A map of texts."""

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from runs.api import experiments, recurring, runs
+
+_V2 = "apis/v2beta1"
+_EXPERIMENT = f"{_V2}/experiments/<str:experiment_id>"
+_RUN = f"{_V2}/runs/<str:run_id>"
+
+urlpatterns = [
+    path(f"{_V2}/experiments", experiments.ExperimentsView.as_view()),
+    path(f"{_EXPERIMENT}:archive", experiments.ExperimentArchiveView.as_view()),
+    path(f"{_EXPERIMENT}:unarchive", experiments.ExperimentUnarchiveView.as_view()),
+    path(_EXPERIMENT, experiments.ExperimentView.as_view()),
+    path(f"{_V2}/runs", runs.RunsView.as_view()),
+    path(f"{_RUN}:archive", runs.ArchiveRunView.as_view()),
+    path(f"{_RUN}:unarchive", runs.UnarchiveRunView.as_view()),
+    path(f"{_RUN}:terminate", runs.TerminateRunView.as_view()),
+    path(f"{_RUN}:retry", runs.RetryRunView.as_view()),
+    path(_RUN, runs.RunView.as_view()),
+    path(f"{_V2}/recurringruns", recurring.RecurringRunsView.as_view()),
+    path(f"{_V2}/recurringruns/<str:recurring_run_id>", recurring.RecurringRunView.as_view()),
+]

@@ -1,0 +1,235 @@
+"""KFP's v2beta1 API about runs: create, list, get, delete, archive, stop, retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from kfdash.wire.describing import LISTING, error_responses
+from kfdash.wire.errors import Code, WireError, conflict, exists, invalid
+from kfdash.wire.filters import Column, Kind
+from kfdash.wire.listing import Listing
+from kfdash.wire.messages import Empty, read_message
+from kfdash.wire.reading import Query, read_id
+from kfdash.wire.views import WireView, acting
+from pipelines import specifications
+from pipelines.models import PipelineVersion
+from pipelines.spec.parse import Document, parse_json
+from pipelines.spec.problems import Refused
+from runs import models, services
+from runs.api.answers import new_run_answer, run_answer, run_answers
+from runs.api.experiments import STORAGE_WORDS
+from runs.api.requests import experiment_of, run_of
+from runs.api.serializers import ListRuns, RunMessage
+from runs.engine.model import State
+
+_TAG = "Runs"
+_LONGEST_NAME = 255
+_STATES = {state.value: (state.value,) for state in State} | {"FAILED": ("FAILED", "CANCELED"), "CANCELED": ()}
+_OLD_WORDS = {
+    "Pending": "PENDING",
+    "Running": "RUNNING",
+    "Succeeded": "SUCCEEDED",
+    "Skipped": "SKIPPED",
+    "Terminating": "CANCELING",
+}
+
+RUNS = Listing(
+    "Run",
+    {
+        "id": Column("id", Kind.ID),
+        "run_id": Column("id", Kind.ID),
+        "name": Column("name"),
+        "display_name": Column("name"),
+        "created_at": Column("created_at", Kind.TIME),
+        "finished_at": Column("finished_at", Kind.TIME, nullable=True),
+        "description": Column("description"),
+        "scheduled_at": Column("scheduled_at", Kind.TIME, nullable=True),
+        "storage_state": Column("storage_state", Kind.WORD, words=STORAGE_WORDS),
+        "status": Column(
+            "state", Kind.WORD, words={old: (new,) for old, new in _OLD_WORDS.items()} | {"Failed": _STATES["FAILED"]}
+        ),
+        "state": Column("state", Kind.WORD, words=_STATES),
+        "namespace": Column("", Kind.FIXED),
+        "experiment_id": Column("experiment_key", Kind.ID),
+        "recurring_run_id": Column("", Kind.FIXED),
+    },
+)
+
+
+class RunsView(WireView):
+    """`/runs`."""
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("namespace", str, description="Ignored: there is one user."),
+            OpenApiParameter("experiment_id", str, description="Only runs of this experiment."),
+            *LISTING,
+        ],
+        responses={200: ListRuns} | error_responses(),
+        tags=[_TAG],
+    )
+    def get(self, request: Request) -> Response:
+        """List runs, archived ones too unless a filter leaves them out."""
+        query = Query(request.GET)
+        rows = models.Run.objects.defer("arguments").filter(namespace="")
+        if experiment := query.text("experiment_id"):
+            key = read_id(experiment)
+            rows = rows.filter(experiment_key=key) if key else rows.none()
+        page = RUNS.page(rows, query)
+        return Response(page.answer("runs", run_answers(page.rows)))
+
+    @extend_schema(request=RunMessage, responses={200: RunMessage} | error_responses(), tags=[_TAG])
+    def post(self, request: Request) -> Response:
+        """Launch a run of a version, or of the pipeline that comes along."""
+        sent = read_message(request, RunMessage)
+        return Response(new_run_answer(_launch(sent, acting(request))))
+
+
+class RunView(WireView):
+    """`/runs/{run_id}`."""
+
+    @extend_schema(responses={200: RunMessage} | error_responses(), tags=[_TAG])
+    def get(self, request: Request, run_id: str) -> Response:
+        """Get a run."""
+        return Response(run_answer(run_of(run_id)))
+
+    @extend_schema(responses={200: Empty} | error_responses(), tags=[_TAG])
+    def delete(self, request: Request, run_id: str) -> Response:
+        """Delete a run with its artifacts and logs; what still runs is ended."""
+        services.delete_run(run_of(run_id))
+        return Response({})
+
+
+class _RunVerbView(WireView):
+    """A verb on a run: POST without a body."""
+
+    carry_out: Callable[[models.Run, str], None]
+    http_method_names = ["post"]
+
+    def post(self, request: Request, run_id: str) -> Response:
+        type(self).carry_out(run_of(run_id), acting(request))
+        return Response({})
+
+
+def _archive(run: models.Run, by: str) -> None:
+    services.archive_run(run)
+
+
+def _restore(run: models.Run, by: str) -> None:
+    try:
+        services.restore_run(run)
+    except services.ExperimentArchived as error:
+        raise WireError(Code.FAILED_PRECONDITION, str(error)) from None
+
+
+def _stop(run: models.Run, by: str) -> None:
+    try:
+        services.stop_run(run, by=by)
+    except services.NotStoppable as error:
+        raise invalid(f"Failed to terminate a run: {error}") from None
+
+
+def _retry(run: models.Run, by: str) -> None:
+    if run.state not in (State.FAILED, State.CANCELED):
+        raise conflict(f"Only a run that failed can be retried; run {run.pk} is {run.state}.")
+    raise conflict(f"Run {run.pk} cannot go on from where it failed: this server cannot retry runs yet. Launch it again.")
+
+
+def _verb(summary: str, carry_out: Callable[[models.Run, str], None]) -> type[WireView]:
+    view = type("RunVerbView", (_RunVerbView,), {"carry_out": staticmethod(carry_out), "__doc__": summary})
+    return extend_schema(request=None, responses={200: Empty} | error_responses(), tags=[_TAG], description=summary)(view)
+
+
+ArchiveRunView = _verb("Put a run into the archive.", _archive)
+UnarchiveRunView = _verb("Take a run out of the archive.", _restore)
+TerminateRunView = _verb("Stop a run: exit tasks still run.", _stop)
+RetryRunView = _verb("Let a failed run go on.", _retry)
+
+
+# --- launching ------------------------------------------------------------------------------------------------------
+
+
+def _launch(sent: dict[str, Any], by: str) -> models.Run:
+    name = sent.get("display_name", "")
+    if not name:
+        raise invalid("The run needs a display_name.")
+    if len(name) > _LONGEST_NAME or len(sent.get("service_account", "")) > _LONGEST_NAME:
+        raise invalid(f"The run's display_name and service_account may have at most {_LONGEST_NAME} characters.")
+    if sent.get("plugins_output"):
+        raise conflict("plugins_output belongs to the server; it cannot be sent.")
+    if recurring := sent.get("recurring_run_id"):
+        raise invalid(f"Recurring run {recurring[:80]} not found.")
+    experiment = experiment_of(sent["experiment_id"]) if sent.get("experiment_id") else None
+    config = sent.get("runtime_config", {})
+    try:
+        source = _source(sent)
+        with transaction.atomic():  # a specification that came along is not kept when its arguments are refused
+            version = source if isinstance(source, PipelineVersion) else None
+            specification = version.specification if version else specifications.store(source)
+            return services.launch_run(
+                specification=specification,
+                version=version,
+                arguments=config.get("parameters", {}),
+                name=name,
+                description=sent.get("description", ""),
+                experiment=experiment,
+                pipeline_root=config.get("pipeline_root", ""),
+                service_account=sent.get("service_account", ""),
+                by=by,
+                run_id=_own_id(sent.get("run_id", "")),
+                scheduled_at=sent.get("scheduled_at"),
+            )
+    except Refused as error:
+        raise invalid("\n".join(str(problem) for problem in error.problems)) from None
+    except services.ArgumentsRefused as error:
+        raise invalid(" ".join(f"{name}: {sentence}" for name, sentence in error.errors.items())) from None
+    except services.NotLaunchable as error:
+        raise WireError(Code.FAILED_PRECONDITION, str(error)) from None
+
+
+def _own_id(text: str) -> Any:
+    """An id that the client chose for its run."""
+    if not text:
+        return None
+    key = read_id(text)
+    if key is None:
+        raise invalid(f"The run_id {text[:80]!r} is no UUID.")
+    if models.Run.objects.filter(pk=key).exists():
+        raise exists(f"There is a run with the id {key} already.")
+    return key
+
+
+def _source(sent: dict[str, Any]) -> PipelineVersion | Document:
+    """What is to run: a version, or the pipeline that is in the request."""
+    if reference := sent.get("pipeline_version_reference"):
+        return _version(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", ""))
+    inline = sent.get("pipeline_spec")
+    if not inline:
+        raise invalid("The run needs a pipeline: a pipeline_version_reference or a pipeline_spec.")
+    platform = None
+    if "pipeline_spec" in inline:
+        inline, platform = inline["pipeline_spec"], inline.get("platform_spec")
+    return parse_json(inline, platform)
+
+
+def _version(pipeline_id: str, version_id: str) -> PipelineVersion:
+    """The version that is referred to; the latest of the pipeline where none is named."""
+    rows = PipelineVersion.objects.select_related("specification").defer("package")
+    pipeline, key = read_id(pipeline_id), read_id(version_id)
+    if not version_id:
+        found = rows.filter(pipeline=pipeline).order_by("-created_at", "-number").first() if pipeline else None
+        if found is None:
+            raise invalid(f"Pipeline {pipeline_id[:80] or '(without an id)'} has no version.")
+        return found
+    found = rows.filter(pk=key).first() if key else None
+    if found is None:
+        raise invalid(f"PipelineVersion {version_id[:80]} not found.")
+    if pipeline_id and found.pipeline_id != pipeline:
+        raise invalid(f"PipelineVersion {version_id} does not belong to pipeline {pipeline_id[:80]}.")
+    return found
