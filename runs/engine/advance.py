@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pipelines.spec import paths
 from pipelines.spec.model import ROOT
-from runs.engine import attempts, stopping
+from runs.engine import attempts, retrying, stopping
 from runs.engine.draft import Draft, Then
-from runs.engine.groups import begin_run, settle
+from runs.engine.groups import begin_root, begin_run, settle
 from runs.engine.model import (
     Attempt,
     CacheAnswered,
@@ -25,8 +25,9 @@ from runs.engine.model import (
     Task,
     TimeCame,
 )
+from runs.engine.retrying import NotRetriable
 
-__all__ = ["advance"]
+__all__ = ["NotRetriable", "advance", "retry"]
 
 
 def advance(snapshot: Snapshot, facts: Sequence[Fact], now: datetime) -> Step:
@@ -40,6 +41,15 @@ def advance(snapshot: Snapshot, facts: Sequence[Fact], now: datetime) -> Step:
     if any(isinstance(fact, LookedOver) for fact in facts):
         look_over(draft)
         settle(draft)
+    decide(draft)
+    return draft.step()
+
+
+def retry(snapshot: Snapshot, now: datetime) -> Step:
+    """Begins a run again that has failed or was cancelled; what succeeded stays. Raises NotRetriable."""
+    draft = Draft(snapshot, now)
+    begin_root(draft, retrying.reset(draft))
+    settle(draft)
     decide(draft)
     return draft.step()
 

@@ -149,10 +149,6 @@ class Draft:
         self._attempts[attempt.path, attempt.number] = attempt
         self._newest[attempt.path] = attempt
 
-    def put_restored(self, task: Task) -> None:
-        """Takes a task as it is, without the table: only for retrying a run, which checks its own moves."""
-        self._tasks[task.path] = task
-
     def tell(self, kind: str, path: str, /, *, at: datetime | None = None, attempt: int = 0, **data: Json) -> None:
         """Adds an event; data that is empty is left out."""
         self._events.append(Event(kind, path, at or self.now, attempt, {key: value for key, value in data.items() if value}))

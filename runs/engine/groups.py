@@ -37,14 +37,18 @@ def settle(draft: Draft) -> None:
 
 def begin_run(draft: Draft) -> None:
     """Makes the root task and begins it; a run stopped before it began is cancelled."""
-    component = draft.spec.root
     root = Task(ROOT, draft.places[ROOT].kind, created_at=draft.now)
     draft.create(root)
     if draft.run.stop:
         draft.end(root, State.CANCELED, reason="Stopped before it began.", cause="stopped")
-        return
+    else:
+        begin_root(draft, root)
+
+
+def begin_root(draft: Draft, root: Task) -> None:
+    """Begins the root with the run's arguments, for the first time or again."""
     try:
-        inputs = root_inputs(draft.run, component)
+        inputs = root_inputs(draft.run, draft.spec.root)
     except Unresolved as error:
         draft.fail(root, str(error), "inputs")
         return
@@ -70,6 +74,9 @@ def _ready(draft: Draft, task: Task) -> None:
         _skip_blocked(draft, task)
         return
     if draft.held:
+        return
+    if task.kind is Kind.LOOP and task.children:
+        _begin(draft, draft.change(task, ready_at=draft.now))  # retried: its iterations are there, and their items stay
         return
     try:
         inputs = resolve(Scope(draft, draft.get(place.parent)), place)
@@ -104,6 +111,9 @@ def _begin(draft: Draft, task: Task) -> None:
 def _begin_dag(draft: Draft, group: Task) -> None:
     dag = draft.places[group.path].component.dag
     assert dag is not None
+    if group.children:
+        _go_on(draft, group, [paths.child(group.path, key) for key in dag.tasks])
+        return
     group = draft.move(group, State.RUNNING, started_at=draft.now, children=len(dag.tasks))
     for key, spec in dag.tasks.items():
         path = paths.child(group.path, key)
@@ -111,6 +121,16 @@ def _begin_dag(draft: Draft, group: Task) -> None:
         if not spec.dependencies:
             draft.agenda.append((Then.READY, path))
     if not dag.tasks:
+        _end_group(draft, group)
+
+
+def _go_on(draft: Draft, group: Task, members: list[str]) -> None:
+    """Begins a DAG again whose members are there from before the run was retried."""
+    group = draft.move(group, State.RUNNING, started_at=draft.now)
+    for member in draft.children(group, members):
+        if member.state is State.PENDING and member.waiting_on == 0:
+            draft.agenda.append((Then.READY, member.path))
+    if group.ended == group.children:
         _end_group(draft, group)
 
 

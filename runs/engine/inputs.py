@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from pipelines.spec import cel, paths, values
@@ -20,7 +21,7 @@ from pipelines.spec.model import (
     TaskSpec,
 )
 from runs.engine.draft import Draft
-from runs.engine.model import ArtifactValue, Run, State, Task, Values
+from runs.engine.model import ArtifactValue, Run, Snapshot, State, Task, Values
 from runs.engine.places import Place
 
 Json = Any
@@ -104,6 +105,36 @@ def resolve(scope: Scope, place: Place) -> Values:
     if place.kind.is_group:
         parameters = with_defaults(place.component, parameters, leave_out=_loop_inputs(task))
     return Values(parameters, artifacts)
+
+
+def value_in_scope(snapshot: Snapshot, path: str, given: Mapping[str, Json]) -> Json:
+    """The value of an input-parameter spec of the platform document, seen from the group around the task at `path`.
+
+    `given` holds `componentInputParameter`, `taskOutputParameter` or `runtimeValue`, in camelCase. None where there is no
+    value. Raises Unresolved for an input that the group does not have, and for a selector that finds nothing.
+    """
+    draft = Draft(snapshot, datetime.min.replace(tzinfo=UTC))
+    above = draft.places[path].parent
+    scope = Scope(draft, draft.get(above))
+    value: Json = None
+    if name := given.get("componentInputParameter"):
+        value = scope.parameter(name)
+        if value is ABSENT and not scope.declares_parameter(name):
+            raise Unresolved(f"A setting refers to the input '{name}', which the pipeline around the step does not have.")
+    elif output := given.get("taskOutputParameter"):
+        outputs = scope.sibling(output["producerTask"]).outputs
+        value = outputs.parameters.get(output["outputParameterKey"]) if outputs else None
+    else:
+        constant = given.get("runtimeValue", {}).get("constant")
+        value = values.expand(constant, constants_of(draft, path), lambda name: None)
+    if value is None or value is ABSENT:
+        return None
+    if selector := given.get("parameterExpressionSelector"):
+        try:
+            value = cel.select(selector, value)
+        except cel.ExpressionError as error:
+            raise Unresolved(f"A setting cannot be taken out of {short(value)}: {error}") from None
+    return values.normalise(value)
 
 
 def root_inputs(run: Run, component: ComponentSpec) -> Values:

@@ -21,6 +21,10 @@ def begin(draft: Draft, loop: Task) -> None:
     assert place.task is not None and place.task.iterator is not None
     iterator = place.task.iterator
     inputs = loop.inputs or Values()
+    if loop.children:  # retried
+        loop = draft.move(loop, State.RUNNING, started_at=draft.now)
+        draft.agenda.append((Then.ITERATE, loop.path))
+        return
     try:
         count = _count_items(iterator, inputs)
         if count > draft.run.most_iterations:
@@ -45,15 +49,17 @@ def next_iterations(draft: Draft, loop: Task) -> list[Task]:
     """Takes the iterations that may begin now; they count as running."""
     place = draft.places[loop.path]
     limit = place.task.parallelism if place.task else 0
-    left = loop.children - loop.next_iteration
-    taken = min(left, max(0, limit - loop.running)) if limit else left
-    if not taken:
-        return []
-    indices = range(loop.next_iteration, loop.next_iteration + taken)
-    wanted = [paths.iteration(loop.path, index) for index in indices]
-    draft.prefetch(wanted)
-    begun = [task for path in wanted if (task := draft.get(path)).state is State.PENDING]
-    draft.change(loop, next_iteration=loop.next_iteration + taken, running=loop.running + len(begun))
+    room = max(0, limit - loop.running) if limit else loop.children
+    begun: list[Task] = []
+    index = loop.next_iteration
+    while index < loop.children and len(begun) < room:
+        wanted = [paths.iteration(loop.path, at) for at in range(index, min(loop.children, index + room - len(begun)))]
+        draft.prefetch(wanted)
+        # After a retry some have succeeded already.
+        begun += [task for path in wanted if (task := draft.get(path)).state is State.PENDING]
+        index += len(wanted)
+    if index != loop.next_iteration:
+        draft.change(loop, next_iteration=index, running=loop.running + len(begun))
     return begun
 
 

@@ -21,10 +21,9 @@ _FORCED = (_FORCING, _DEADLINE_FORCING)
 def deadline_came(draft: Draft) -> None:
     """Stops the run where its own time limit is over."""
     root, limit = draft.find(ROOT), time_limit(draft)
-    started = draft.run.started_at
-    if root is None or root.state is not State.RUNNING or draft.run.stop or not limit or started is None:
+    if root is None or root.state is not State.RUNNING or draft.run.stop or not limit or root.started_at is None:
         return
-    if draft.now >= started + timedelta(seconds=limit):
+    if draft.now >= root.started_at + timedelta(seconds=limit):
         draft.run = replace(draft.run, stop=Stop.GRACEFUL)
         draft.change(root, cause=_DEADLINE)
 
