@@ -18,7 +18,7 @@ from runs.execution.collect import OutputsInvalid
 from runs.execution.locations import UnsafeLocation
 from runs.execution.placeholders import PlaceholderError
 from runs.execution.result import Result, ResultState, to_time
-from runs.executors.local.host import collecting, processes, stepenv
+from runs.executors.local.host import collecting, stepenv
 from runs.executors.local.host.config import Config
 from runs.executors.local.host.ending import Ending, ending, seconds, size
 from runs.executors.local.host.environments import Build, BuildFailed, Environment, Environments
@@ -40,6 +40,12 @@ class Surroundings(Protocol):
     pool: Pool
     environments: Environments
     places: asyncio.Semaphore
+
+    def started(self, pid: int) -> None:
+        """A step's process runs."""
+
+    def memory_ran_out(self) -> bool:
+        """Whether the kernel has ended a process for lack of memory not long ago."""
 
     def tell(self, attempt: Attempt, fact: Fact) -> None:
         """A fact for those who watch."""
@@ -225,7 +231,7 @@ class Attempt:
             raise Verdict(f"The environment's Python did not start: {error}", "environment") from None
         where = stepenv.folders(self.record)
         env = stepenv.step_environment(order, self.record, environment.bin, os.environ, config.pass_on)
-        job: dict[str, object] = {"folder": where["run"], "env": env, "file_limit": config.output_bytes}
+        job: dict[str, object] = {"folder": where["home"], "env": env, "file_limit": config.output_bytes}
         if warm:
             job |= {"module": EXECUTOR_MODULE, "source": recipe.source, "args": recipe.args, "python_path": [where["site"]]}
             env["_KFP_RUNTIME"] = "true"
@@ -245,23 +251,19 @@ class Attempt:
         """Until the process has ended and all it printed is stored."""
         step, order = self.step, self.order
         assert step
-        memory_kills = processes.out_of_memory_kills()
         self.times["running"] = self.since = now()
         self.phase = Phase.RUNNING
         self._later(_QUIET, lambda: self._tell())
         if order.timeout:
             self._later(order.timeout, self._time_is_up)
         try:
-            pid = await step.pid
-            with contextlib.suppress(OSError):
-                self.record.running(pid)
+            self.host.started(await step.pid)
             process = await step.ended
         finally:
             self.pipes.drain()
             self.log.finish()
             self.host.places.release()
             self.step = None
-        self.memory_killed = processes.out_of_memory_kills() > memory_kills
         return process
 
     def _time_is_up(self) -> None:
@@ -276,12 +278,14 @@ class Attempt:
 
     def _judge(self, process: Ended) -> Ending:
         assert self.prepared
+        # A shell hands on the end of what it ran as 128 + 9.
+        killed = process.status & 0x7F == signal.SIGKILL or process.status >> 8 == 128 + signal.SIGKILL
         found = ending(
             process.status,
             program=self.prepared.argv[0],
             last_line=self.log.last_error,
             peak=process.peak,
-            memory_killed=self.memory_killed,
+            memory_killed=killed and self.host.memory_ran_out(),
         )
         if self.stopping:
             return Ending(found.exit_code, found.signal, "", "stopped")

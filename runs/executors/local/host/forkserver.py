@@ -5,12 +5,14 @@ socket, and then forks one child for each job. Messages are JSON lines: in come 
 and stderr, and `{"id", "signal"}`; out go `{"ready"}`, `{"id", "pid"}` and `{"id", "status", "peak", "left"}`. The end of the
 socket is the end of all steps. A job is a JSON file (`runs.executors.local.host.jobs`), read by the child.
 
-What a step can see must be what its command would have given it. So the child returns from here to the top of the program
-and lets the interpreter end by itself: exit handlers, threads and buffers are treated as they always are.
+What a step can see must be what its command would have given it: arguments, `__main__`, tracebacks, exit code, exit handlers,
+threads and buffers.
 """
 
 from __future__ import annotations
 
+import argparse
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -22,6 +24,7 @@ import select
 import signal
 import socket
 import sys
+import threading
 import time
 import types
 
@@ -235,29 +238,69 @@ def run_module(job: dict) -> None:
     sys.argv = ["-m", "--component_module_path", source, *job["args"]]
     sys.orig_argv = [sys.executable, "-m", job["module"], *sys.argv[1:]]
     sys.path[:0] = [job["folder"], *job["python_path"]]
+    known = set(sys.modules)
     main = types.ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
-    job["kept"] = sys.modules["__main__"]  # this program goes on until the interpreter ends
     sys.modules["__main__"] = main
     sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once
-    gc.unfreeze()
     gc.enable()
+    code = 0
     try:
         runpy._run_module_as_main(job["module"])
-    except SystemExit:
-        raise
+    except SystemExit as error:
+        code = _exit_code(error.code)
     except BaseException as error:
         trace = error.__traceback__
         while trace and trace.tb_frame.f_code.co_filename == __file__:
             trace = trace.tb_next
         sys.excepthook(type(error), error.with_traceback(trace), trace)
-        sys.exit(130 if isinstance(error, KeyboardInterrupt) else 1)
+        code = 130 if isinstance(error, KeyboardInterrupt) else 1
+    end(code, known)
+
+
+def _exit_code(code: object) -> int:
+    """What the interpreter makes of `sys.exit(code)`."""
+    if code is None:
+        return 0
+    if isinstance(code, int):
+        return code & 0xFF
+    print(code, file=sys.stderr)
+    return 1
+
+
+def end(code: int, known: set[str]) -> None:
+    """Ends the step as the interpreter would: threads are waited for, exit handlers run, what the step loaded is let go
+    of (open files are written), streams are flushed. What was here before the fork is left alone: to take it apart would
+    copy all of its memory first, which takes longer than a small step.
+    """
+    with contextlib.suppress(BaseException):
+        threading._shutdown()
+    with contextlib.suppress(BaseException):
+        atexit._run_exitfuncs()
+    for name in [name for name in sys.modules if name not in known] + ["__main__"]:
+        names = getattr(sys.modules[name], "__dict__", {})
+        for key in list(names):
+            if key != "__builtins__":
+                names[key] = None
+    gc.collect()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (AttributeError, ValueError):
+            continue  # taken away or closed by the step
+        except OSError:
+            code = code or 120
+    os._exit(code)
 
 
 def warm(modules: list[str]) -> None:
     """Imports what steps need. The modules themselves are taken out again: each step runs its own as `__main__`."""
     for name in modules:
         __import__(name)
+    if modules:  # what the executor loads when it reads its arguments
+        parser = argparse.ArgumentParser(description="-")
+        parser.add_argument("--name", type=str, required=True, help="-")
+        parser.parse_known_args(["--name", "-"])
     for name in modules:
         package, _, last = name.rpartition(".")
         sys.modules.pop(name, None)

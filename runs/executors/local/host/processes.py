@@ -44,6 +44,17 @@ def boot() -> str:
         return ""
 
 
+def sessions() -> set[int] | None:
+    """All sessions that have a process; None where processes cannot be listed."""
+    if not os.path.isdir("/proc/self"):
+        return None
+    found = set()
+    for pid in _all():
+        with contextlib.suppress(OSError):
+            found.add(os.getsid(pid))
+    return found
+
+
 def kill_session(pid: int) -> None:
     """Ends the group of a process and, where they can be listed, all of its session."""
     with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ that only install packages first are recognised by their script; nothing of it i
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from collections.abc import Sequence
@@ -84,6 +85,7 @@ def _brings_kfp(install: Sequence[str]) -> bool:
     return any(re.match(r"kfp(?![\w-])|.*/pipelines(\.git)?@|.*[/\\]kfp[-/]", word) for word in install)
 
 
+@functools.lru_cache(maxsize=1000)
 def _read_installs(script: str) -> tuple[tuple[str, ...], ...] | None:
     """The installs of a script that does nothing else before `"$0" "$@"`; None for any other."""
     if "pip install" not in script:

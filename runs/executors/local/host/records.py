@@ -1,22 +1,28 @@
 """What is on disk of attempts: order, process, result. It outlives the host.
 
-`<folder>/attempts/<name>/` holds `order.json`, `process.json` while it runs, `result.json` once it has ended (written beside,
-forced to the disk, renamed) and the step's own `work/` until then.
+`<folder>/attempts/<name>/` holds `order.json`, `result.json` once it has ended (written beside, forced to the disk, renamed) and
+the step's own `work/` until then. `<folder>/processes` has a line for every process that was started.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import json
 import os
 import pathlib
+import queue
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from runs.execution.attempt import AttemptOrder
 from runs.execution.result import InvalidResult, Result
 from runs.executors.local.host import processes
+
+Json = Any
 
 
 class Taken(Exception):
@@ -64,20 +70,15 @@ class Record:
         """What the forked step reads."""
         return self.folder / "job.json"
 
-    def begin(self, order: AttemptOrder) -> None:
+    def begin(self, order: Mapping[str, Json]) -> None:
         """Keeps the order. Raises OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self.folder / "order.json", json.dumps(dataclasses.asdict(order)).encode(), force=False)
-
-    def running(self, pid: int) -> None:
-        """Keeps which process it is. Raises OSError."""
-        data = {"pid": pid, "started": processes.started(pid), "boot": processes.boot()}
-        _replace(self.folder / "process.json", json.dumps(data).encode(), force=False)
+        os.makedirs(self.folder, exist_ok=True)
+        _replace(f"{self.folder}/order.json", json.dumps(order).encode(), force=False)
 
     def finish(self, result: Result) -> None:
         """Keeps the result, on the disk when this returns. Raises OSError."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        _replace(self.folder / "result.json", result.to_text().encode(errors="surrogatepass"), force=True)
+        os.makedirs(self.folder, exist_ok=True)
+        _replace(f"{self.folder}/result.json", result.to_text().encode(errors="surrogatepass"), force=True)
 
     def order(self) -> AttemptOrder | None:
         """The order, None where it is not there or damaged."""
@@ -93,24 +94,10 @@ class Record:
         except (OSError, InvalidResult):
             return None
 
-    def end_process(self) -> None:
-        """Ends what an earlier host left running of it."""
-        try:
-            data = json.loads((self.folder / "process.json").read_bytes())
-        except (OSError, ValueError):
-            return
-        if data["boot"] != processes.boot():
-            return
-        # The leader may be gone and its session live on; then its number cannot have been given to another group.
-        now = processes.started(data["pid"])
-        if now in ("", data["started"]):
-            processes.kill_session(data["pid"])
-
     def tidy(self) -> None:
         """Removes all but order and result."""
         shutil.rmtree(self.work, ignore_errors=True)
-        for name in ("job.json", "process.json"):
-            (self.folder / name).unlink(missing_ok=True)
+        self.job.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Removes everything."""
@@ -125,8 +112,87 @@ def all_records(folder: pathlib.Path) -> Iterator[Record]:
             yield Record(pathlib.Path(entry.path))
 
 
-def _replace(path: pathlib.Path, data: bytes, *, force: bool) -> None:
-    beside = path.with_suffix(".tmp")
+class Processes:
+    """The file of processes that were started: what a host that was killed left is found by it."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self._path = path
+        self._boot = processes.boot()
+        self._file = -1
+
+    def end_left(self) -> None:
+        """Ends what an earlier host left running, and begins the file anew. Raises OSError."""
+        with contextlib.suppress(FileNotFoundError):
+            alive = processes.sessions()
+            for line in self._path.read_text().splitlines():
+                pid, _, rest = line.partition(" ")
+                began, _, boot = rest.partition(" ")
+                # Its leader may be gone while the session lives on; then its number cannot have been given away.
+                if boot != self._boot or not pid.isdigit() or (alive is not None and int(pid) not in alive):
+                    continue
+                if processes.started(int(pid)) in ("", began):
+                    processes.kill_session(int(pid))
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def clear(self) -> None:
+        """Nothing is left running."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, 0)
+
+    def add(self, pid: int) -> None:
+        """A process was started."""
+        if self._file >= 0:
+            with contextlib.suppress(OSError):  # a full disk: it is found by its environment
+                os.write(self._file, f"{pid} {processes.started(pid)} {self._boot}\n".encode())
+
+
+class Keeper:
+    """Does what takes the disk's time in a thread of its own, in order: results first come, first kept."""
+
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._work, args=[which], name=name, daemon=True)
+            for which, name in ((self._queue, "results"), (self._chores, "chores"))
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def keep(self, record: Record, result: Result, done: Callable[[Exception | None], None]) -> None:
+        """Keeps a result; then calls `done`, in the thread."""
+
+        def work() -> None:
+            try:
+                record.finish(result)
+            except (OSError, UnicodeError) as error:
+                done(error)
+            else:
+                done(None)
+
+        self._queue.put(work)
+
+    def later(self, chore: Callable[[], None]) -> None:
+        """Something that nobody waits for."""
+        self._chores.put(chore)
+
+    def close(self) -> None:
+        """Returns when all has been done, or after some seconds."""
+        for which in (self._queue, self._chores):
+            which.put(None)
+        for thread in self._threads:
+            thread.join(5)
+
+    @staticmethod
+    def _work(which: queue.SimpleQueue[Callable[[], None] | None]) -> None:
+        while work := which.get():
+            with contextlib.suppress(OSError):
+                work()
+
+
+def _replace(path: str, data: bytes, *, force: bool) -> None:
+    beside = f"{path}.new"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         rest = memoryview(data)

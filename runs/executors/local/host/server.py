@@ -22,7 +22,7 @@ from runs.executors.local.host.config import Config
 from runs.executors.local.host.environments import Environments
 from runs.executors.local.host.hub import Hub
 from runs.executors.local.host.pool import Pool
-from runs.executors.local.host.records import Record, all_records
+from runs.executors.local.host.records import Keeper, Processes, Record, all_records
 from runs.executors.local.host.stepenv import MARK, without_server
 from runs.executors.local.host.steplog import now
 from runs.facts import encode
@@ -45,6 +45,9 @@ class Host:
         environment = without_server(os.environ)
         self.environments = Environments(config.environments, environment)
         self.pool = Pool(config.folder / "servers", environment, idle=config.idle)
+        self.processes = Processes(config.folder / "processes")
+        self.keeper = Keeper()
+        self.memory_kills = processes.out_of_memory_kills()
         self.running: dict[str, Attempt] = {}
         self.ended: dict[str, tuple[Result, AttemptOrder]] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
@@ -60,23 +63,33 @@ class Host:
         """Lines that were stored."""
         self.hub.lines(log, first, lines, block)
 
+    def started(self, pid: int) -> None:
+        """A step's process runs."""
+        self.processes.add(pid)
+
+    def memory_ran_out(self) -> bool:
+        """Whether the kernel has ended a process for lack of memory since this was last asked."""
+        before, self.memory_kills = self.memory_kills, processes.out_of_memory_kills()
+        return self.memory_kills > before
+
     # --- requests ---
 
-    def start(self, orders: Sequence[AttemptOrder]) -> dict[str, str]:
+    def start(self, orders: Sequence[Mapping[str, Json]]) -> dict[str, str]:
         """Starts those it does not know. What became of the others `look` tells."""
         refused = {}
-        for order in orders:
+        for data in orders:
+            order = AttemptOrder.from_json(data)
             if not _NAME.fullmatch(order.name) or not _LOG.fullmatch(order.log):
                 refused[order.name] = "The order's name or log is no plain name; the local executor keeps both as folders."
             elif order.name not in self.running and order.name not in self.ended and order.name not in self._forgotten:
-                self._begin(order)
+                self._begin(order, data)
         return refused
 
-    def _begin(self, order: AttemptOrder) -> None:
+    def _begin(self, order: AttemptOrder, data: Mapping[str, Json]) -> None:
         attempt = Attempt(order, Record(self.config.attempts / order.name), self)
         self.running[order.name] = attempt
         try:
-            attempt.record.begin(order)
+            attempt.record.begin(data)
         except OSError as error:
             traceback.print_exception(error)  # its result will say so, if it matters
         self._spawn(self._follow(attempt))
@@ -86,15 +99,18 @@ class Host:
 
     def _finish(self, order: AttemptOrder, result: Result, record: Record) -> None:
         """Keeps a result, then tells of it."""
-        try:
-            record.finish(result)
-        except (OSError, UnicodeError) as error:
-            reason = f"Its result could not be stored: {error}"
-            result = Result(order.name, "failed", {"finished": now()}, reason=reason, cause="disk")
+        loop = asyncio.get_running_loop()
+        self.keeper.keep(record, result, lambda error: loop.call_soon_threadsafe(self._kept, order, result, record, error))
+
+    def _kept(self, order: AttemptOrder, result: Result, record: Record, error: Exception | None) -> None:
+        if error:
+            result = Result(
+                order.name, "failed", {"finished": now()}, reason=f"Its result could not be stored: {error}", cause="disk"
+            )
         self.ended[order.name] = (result, order)
         self.running.pop(order.name, None)
         self.hub.ended(order.log, order.run_id, result.to_fact(order.path, order.number))
-        self._spawn(asyncio.to_thread(record.tidy))
+        self.keeper.later(record.tidy)
 
     def stop(self, attempts: Sequence[Mapping[str, Json]], grace: float) -> None:
         """Ends attempts; one it never had is remembered as stopped, so that a late order does not start it."""
@@ -130,20 +146,20 @@ class Host:
                 records.append(Record(self.config.attempts / key["name"]))
         while len(self._forgotten) > _REMEMBERED:
             self._forgotten.popitem(last=False)
-        if records:
-            self._spawn(asyncio.to_thread(lambda: [record.remove() for record in records]))
+        for record in records:
+            self.keeper.later(record.remove)
 
     # --- beginning and end ---
 
     def recover(self) -> None:
         """Ends what an earlier host left running, and keeps of each attempt how it came out."""
+        self.processes.end_left()
         left = []
         for record in all_records(self.config.attempts):
             if result := record.result():
                 order = record.order() or _order_of({"name": record.name, "run_id": "", "path": "", "number": 0})
                 self.ended[record.name] = (result, order)
             else:
-                record.end_process()
                 left.append(record)
         if left:
             processes.kill_marked(MARK, [record.name for record in left])
@@ -171,6 +187,7 @@ class Host:
         while True:
             await asyncio.sleep(5)
             self.pool.tidy()
+            self.memory_ran_out()
             for attempt in list(self.running.values()):
                 await attempt.watch_size()
 
@@ -183,9 +200,11 @@ class Host:
             await asyncio.sleep(0.02)
         await self.environments.close()
         await self.pool.close()
+        self.processes.clear()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.to_thread(self.keeper.close)
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -220,7 +239,7 @@ class Host:
         try:
             match request["do"]:
                 case "start":
-                    answer["answer"] = self.start([AttemptOrder.from_json(order) for order in request["orders"]])
+                    answer["answer"] = self.start(request["orders"])
                 case "stop":
                     self.stop(request["attempts"], request["grace"])
                 case "look":

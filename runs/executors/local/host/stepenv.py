@@ -30,7 +30,8 @@ def without_server(environment: Mapping[str, str]) -> dict[str, str]:
 
 def folders(record: Record) -> dict[str, str]:
     """The step's folders by purpose."""
-    return {name: str(record.work / name) for name in ("run", "home", "tmp", "site", "outputs")}
+    work = str(record.work)
+    return {name: f"{work}/{name}" for name in ("home", "tmp", "site", "outputs")}
 
 
 def step_environment(
@@ -43,7 +44,7 @@ def step_environment(
         "PATH": os.pathsep.join([bin_folder, f"{where['site']}/bin", host.get("PATH") or _STANDARD_PATH]),
         "HOME": where["home"],
         "TMPDIR": where["tmp"],
-        "PWD": where["run"],
+        "PWD": where["home"],
         "LANG": "C.UTF-8",
         "PYTHONUNBUFFERED": "1",  # what is printed is seen at once
         # What a step installs itself is its own: the environment is shared.
