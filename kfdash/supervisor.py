@@ -165,6 +165,7 @@ class Supervisor:
         path = str(settings.RUNTIME_DIR / "redis.sock")
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline and not self.stopping:
+            self._tend()
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
                 probe.connect(path)
                 return
@@ -177,13 +178,17 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self.stopping:
-            self._reap()
-            now = time.monotonic()
-            for part in self.parts.values():
-                if part.due and part.due <= now:
-                    self._start(part)
+            self._tend()
             due = [part.due for part in self.parts.values() if part.due]
-            self._sleep(max(0.0, min(due) - now) if due else None)
+            self._sleep(max(0.0, min(due) - time.monotonic()) if due else None)
+
+    def _tend(self) -> None:
+        """Notes which parts ended, and starts again those whose time has come."""
+        self._reap()
+        now = time.monotonic()
+        for part in self.parts.values():
+            if part.due and part.due <= now:
+                self._start(part)
 
     def _sleep(self, seconds: float | None) -> None:
         """Until a signal comes (a child's end, too), the first page is served or the time is over."""
