@@ -48,6 +48,7 @@ class Kind(Enum):
     TIME = auto()  # as whole Unix seconds
     ID = auto()
     WORD = auto()  # an enum: words on the wire, each of which stands for words in rows
+    NUMBER = auto()  # an integer
     FIXED = auto()  # the same text in every row
 
 
@@ -211,6 +212,13 @@ def _id(column: Column, operation: str, value: Any) -> Q:
     return Q(**{column.source if operation == "EQUALS" else f"{column.source}__{_LOOKUPS[operation]}": key})
 
 
+def _number(column: Column, operation: str, value: Any) -> Q:
+    text = str(value)
+    if operation == "IS_SUBSTRING" or not re.fullmatch("-?[0-9]{1,18}", text):
+        raise invalid(f"{text[:40]!r} is no whole number.")
+    return Q(**{column.source if operation == "EQUALS" else f"{column.source}__{_LOOKUPS[operation]}": int(text)})
+
+
 def _word(column: Column, operation: str, value: Any) -> Q:
     """By the words of the wire: whatever comparison it is, it picks some of them."""
     wanted = str(value).casefold()
@@ -252,7 +260,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "LESS_THAN_EQUALS": lambda a, b: a <= b,
     "IS_SUBSTRING": lambda a, b: b in a,
 }
-_CONDITIONS = {Kind.TEXT: _text, Kind.ID: _id, Kind.WORD: _word, Kind.FIXED: _fixed, Kind.TIME: _time}
+_CONDITIONS = {Kind.TEXT: _text, Kind.ID: _id, Kind.NUMBER: _number, Kind.WORD: _word, Kind.FIXED: _fixed, Kind.TIME: _time}
 
 
 class _Tag(Func):

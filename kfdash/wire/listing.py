@@ -158,6 +158,8 @@ class Listing:
             if at.tzinfo is None:
                 raise ValueError
             return at
+        if column.kind is Kind.NUMBER:
+            return int(text[:20])
         if column.kind is Kind.ID:
             if (key := read_id(text)) is None:
                 raise ValueError

@@ -209,6 +209,7 @@ class Word(_Field):
     def __init__(self, words: Mapping[str, int], **options: Any) -> None:
         super().__init__(**options)
         self.words = words
+        extend_schema_field({"type": "string", "enum": list(words)})(self)
 
     def to_internal_value(self, data: Any) -> str:
         if isinstance(data, str) and data in self.words:

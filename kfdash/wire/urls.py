@@ -8,7 +8,7 @@ from kfdash.wire import views
 
 urlpatterns = [
     path("apis/v2beta1/healthz", views.HealthView.as_view()),
-    path("apis/v1beta1/healthz", views.HealthView.as_view(with_store=False)),
+    path("apis/v1beta1/healthz", views.HealthView.as_view(with_store=False, schema=None)),
     path("apis/openapi.json", views.OpenApiView.as_view(), name="openapi"),
     path("apis/", views.operations, name="operations"),
     re_path(r"^apis/.+$", views.UnknownPathView.as_view()),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
@@ -22,6 +23,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kfdash import __version__
+from kfdash.wire.describing import OperationSchema
 from kfdash.wire.errors import HTTP_STATUS, Code, Malformed, NoSuchMethod, WireError
 
 log = logging.getLogger(__name__)
@@ -71,6 +73,7 @@ class WireView(APIView):
     parser_classes = ()
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _OneRenderer
+    schema = OperationSchema()
     http_method_names = ["get", "post", "patch", "delete", "head"]
 
     def get_exception_handler(self) -> Callable[[Exception, dict[str, Any]], Response]:
@@ -143,26 +146,31 @@ class OpenApiView(SpectacularJSONAPIView):
 
 
 def operations(request: HttpRequest) -> HttpResponse:
-    """The page `/apis/`: every operation with its parameters and what it takes and gives, from the OpenAPI document."""
-    document = SchemaGenerator().get_schema(request=None, public=True)
+    """The page `/apis/`: every operation with its parameters and what it takes and gives."""
+    return render(request, "apis/operations.html", {"groups": _operations()})
+
+
+@cache
+def _operations() -> list[tuple[str, list[dict[str, Any]]]]:
+    """Operations by group, from the OpenAPI document."""
     groups: dict[str, list[dict[str, Any]]] = {}
-    for path, methods in document["paths"].items():
+    for path, methods in SchemaGenerator().get_schema(request=None, public=True)["paths"].items():
         for method, operation in methods.items():
             entry = {
                 "method": method.upper(),
                 "path": path,
-                "summary": operation.get("summary") or operation.get("description", "").partition("\n")[0],
-                "parameters": operation.get("parameters", []),
+                "summary": operation["summary"],
+                "query": [parameter for parameter in operation.get("parameters", []) if parameter["in"] == "query"],
                 "takes": _shape(operation.get("requestBody", {})),
-                "gives": _shape(operation.get("responses", {}).get("200", {})),
+                "gives": _shape(operation["responses"].get("200", {})),
             }
-            groups.setdefault(operation.get("tags", ["Other"])[0], []).append(entry)
-    return render(request, "apis/operations.html", {"groups": sorted(groups.items()), "version": __version__})
+            groups.setdefault(operation["tags"][0], []).append(entry)
+    return sorted(groups.items())
 
 
 def _shape(content: dict[str, Any]) -> str:
     """The name of the message in a request's or a response's content, empty where there is none."""
     for kind in content.get("content", {}).values():
-        reference = kind.get("schema", {}).get("$ref", "")
+        reference: str = kind.get("schema", {}).get("$ref", "")
         return reference.rpartition("/")[2]
     return ""

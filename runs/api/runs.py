@@ -141,15 +141,15 @@ def _retry(run: models.Run, by: str) -> None:
     raise conflict(f"Run {run.pk} cannot go on from where it failed: this server cannot retry runs yet. Launch it again.")
 
 
-def _verb(summary: str, carry_out: Callable[[models.Run, str], None]) -> type[WireView]:
-    view = type("RunVerbView", (_RunVerbView,), {"carry_out": staticmethod(carry_out), "__doc__": summary})
+def _verb(name: str, summary: str, carry_out: Callable[[models.Run, str], None]) -> type[WireView]:
+    view = type(name, (_RunVerbView,), {"carry_out": staticmethod(carry_out), "__doc__": summary})
     return extend_schema(request=None, responses={200: Empty} | error_responses(), tags=[_TAG], description=summary)(view)
 
 
-ArchiveRunView = _verb("Put a run into the archive.", _archive)
-UnarchiveRunView = _verb("Take a run out of the archive.", _restore)
-TerminateRunView = _verb("Stop a run: exit tasks still run.", _stop)
-RetryRunView = _verb("Let a failed run go on.", _retry)
+ArchiveRunView = _verb("ArchiveRunView", "Put a run into the archive.", _archive)
+UnarchiveRunView = _verb("UnarchiveRunView", "Take a run out of the archive.", _restore)
+TerminateRunView = _verb("TerminateRunView", "Stop a run: exit tasks still run.", _stop)
+RetryRunView = _verb("RetryRunView", "Let a failed run go on.", _retry)
 
 
 # --- launching ------------------------------------------------------------------------------------------------------

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.api import experiments, recurring, runs
+from runs.api import experiments, inside, nodes, recurring, runs
 
 _V2 = "apis/v2beta1"
 _EXPERIMENT = f"{_V2}/experiments/<str:experiment_id>"
 _RUN = f"{_V2}/runs/<str:run_id>"
+_OWN = "apis/kfdash/v1"
+_OWN_RUN = f"{_OWN}/runs/<str:run_id>"
 
 urlpatterns = [
     path(f"{_V2}/experiments", experiments.ExperimentsView.as_view()),
@@ -21,6 +23,17 @@ urlpatterns = [
     path(f"{_RUN}:terminate", runs.TerminateRunView.as_view()),
     path(f"{_RUN}:retry", runs.RetryRunView.as_view()),
     path(_RUN, runs.RunView.as_view()),
+    path(f"{_RUN}/nodes/<path:node_id>/artifacts/<path:artifact_name>:read", nodes.ReadArtifactView.as_view()),
+    path("apis/v1alpha1/runs/<str:run_id>/nodes/<path:node_id>/log", nodes.NodeLogView.as_view()),
+    path("apis/v1beta1/runs/<str:run_id>/nodes/<path:node_id>/log", nodes.NodeLogView.as_view(schema=None)),
     path(f"{_V2}/recurringruns", recurring.RecurringRunsView.as_view()),
     path(f"{_V2}/recurringruns/<str:recurring_run_id>", recurring.RecurringRunView.as_view()),
+    path(f"{_OWN_RUN}/tasks", inside.TasksView.as_view()),
+    path(f"{_OWN_RUN}/log", inside.LogView.as_view()),
+    path(f"{_OWN_RUN}/log.txt", inside.TextLogView.as_view()),
+    path(f"{_OWN_RUN}/events", inside.EventsView.as_view()),
+    path(f"{_OWN_RUN}/artifacts", inside.RunArtifactsView.as_view()),
+    path(f"{_OWN}/artifacts", inside.ArtifactsView.as_view()),
+    path(f"{_OWN}/artifacts/<str:artifact_id>", inside.ArtifactView.as_view()),
+    path(f"{_OWN}/cache", inside.CacheView.as_view()),
 ]
