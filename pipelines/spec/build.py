@@ -196,8 +196,6 @@ class Builder:
 
     def _iterator(self, data: Mapping[str, Json], place: Place) -> model.Iterator | None:
         if "parameterIterator" in data:
-            if "artifactIterator" in data:
-                self._note(place, "A task can loop over parameters or over artifacts, not both.")
             return self._parameter_iterator(data["parameterIterator"], (*place, "parameterIterator"))
         if "artifactIterator" in data:
             iterator = data["artifactIterator"]

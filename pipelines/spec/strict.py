@@ -7,16 +7,24 @@ import os
 import re
 from typing import Any
 
-# Beside an installed `kfp`, the package would load the whole SDK (over a second) without this.
-os.environ.setdefault("_KFP_RUNTIME", "true")
-
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-from kfp.pipeline_spec import pipeline_spec_pb2
 
 from pipelines.spec.problems import Finding, Place, suggestion
 from pipelines.spec.values import kind_of
+
+# Beside an installed `kfp`, the package would load the whole SDK (over a second) without this. It is set for this import
+# only: the SDK itself cannot be imported under it, and children of this process must not inherit it.
+_before = os.environ.get("_KFP_RUNTIME")
+os.environ["_KFP_RUNTIME"] = "true"
+try:
+    from kfp.pipeline_spec import pipeline_spec_pb2
+finally:
+    if _before is None:
+        del os.environ["_KFP_RUNTIME"]
+    else:
+        os.environ["_KFP_RUNTIME"] = _before
 
 Json = Any
 
@@ -86,7 +94,9 @@ class _Pruner:
             here = (*place, key)
             if field is None:
                 if not self._tolerant:
-                    self._findings.append(Finding(here, f"There is no field `{key}` here{suggestion(key, fields)}"))
+                    self._findings.append(
+                        Finding(here, f"There is no field `{key}` here{suggestion(key, descriptor.fields_by_camelcase_name)}")
+                    )
                 continue
             if item is None and not _takes_null(field):
                 continue

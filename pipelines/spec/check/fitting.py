@@ -48,7 +48,9 @@ def takes_artifact(wanted: ArtifactType, given: ArtifactType) -> bool:
 # --- parameters -----------------------------------------------------------------------------------------------------
 
 
-def parameter(scope: Scope, component: ComponentSpec, name: str, given: ParameterInput, place: Place) -> Iterator[Finding]:
+def parameter(
+    scope: Scope, task: TaskSpec, component: ComponentSpec, name: str, given: ParameterInput, place: Place
+) -> Iterator[Finding]:
     """A task's input parameter: its source exists, its selector compiles, its type fits."""
     if given.selector and (error := compile_error(given.selector, selector=True)):
         yield Finding((*place, "parameterExpressionSelector"), error)
@@ -56,8 +58,8 @@ def parameter(scope: Scope, component: ComponentSpec, name: str, given: Paramete
         yield Finding(place, problem)
         return
     wanted = component.input_parameters.get(name)
-    if wanted is None or given.selector:
-        return
+    if wanted is None or given.selector or (task.iterator and task.iterator.items_input == name):
+        return  # what a selector gives is known at run time; what a loop goes over is checked with the loop
     if isinstance(given.source, Constant):
         yield from _constant(wanted, name, given.source, (*place, "runtimeValue"))
         return

@@ -52,7 +52,7 @@ def _task(scope: Scope, task: TaskSpec) -> Iterator[Finding]:
     yield from _required_inputs(task, component, place)
     yield from _loop(scope, task, component, place)
     for name, given in task.parameters.items():
-        yield from fitting.parameter(scope, component, name, given, (*place, "inputs", "parameters", name))
+        yield from fitting.parameter(scope, task, component, name, given, (*place, "inputs", "parameters", name))
     for name, artifact in task.artifacts.items():
         yield from fitting.artifact(scope, task, component, name, artifact, (*place, "inputs", "artifacts", name))
 
