@@ -11,7 +11,8 @@ _LIMIT = 600  # characters of another task's reason inside a sentence
 
 def relative(path: str, group: str) -> str:
     """A path seen from a group above it, as a person reads it."""
-    return paths.unescape(path.removeprefix(group).lstrip("/"))
+    below = paths.unescape(path.removeprefix(group).lstrip("/"))
+    return paths.key(group) + below if below.startswith("[") else below
 
 
 def group_failure(draft: Draft, group: Task) -> str:

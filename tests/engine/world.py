@@ -9,7 +9,7 @@ from typing import Any
 
 from pipelines.spec import paths
 from pipelines.spec.model import PipelineSpec
-from runs.engine.advance import advance
+from runs.engine.advance import advance, retry
 from runs.engine.memory import MemoryTasks
 from runs.engine.model import (
     Attempt,
@@ -107,10 +107,19 @@ class World:
         """Looks the run over."""
         return self.tell(LookedOver())
 
+    def retry(self) -> World:
+        """Retries the run, and carries everything out."""
+        self.now += timedelta(seconds=1)
+        self._keep(retry(Snapshot(self.run, self.spec, self.tasks), self.now))
+        return self.carry_on()
+
     def _advance(self, facts: Sequence[Fact]) -> Step:
         before = {path: self.tasks.get(path) for path in self.tasks.tasks}
         step = advance(Snapshot(self.run, self.spec, self.tasks), facts, self.now)
         self._check_step(before, step)
+        return self._keep(step)
+
+    def _keep(self, step: Step) -> Step:
         self.tasks.apply(step)
         self.run = step.run
         self.events += step.events
@@ -230,6 +239,9 @@ class World:
             before = states.get(event.path, State.PENDING)
             if event.kind == "attempt.retry":
                 after = State.PENDING
+            elif event.kind in ("task.reset", "run.retried"):
+                states[event.path] = State.PENDING
+                continue
             elif subject in ("task", "run") and verb in VERBS:
                 after = VERBS[verb]
             else:
