@@ -9,11 +9,10 @@ from kfdash import outbox
 from pipelines import specifications
 from pipelines.spec import paths
 from pipelines.spec.model import ImporterSpec
-from pipelines.spec.values import run_constants
+from pipelines.spec.values import run_constants, task_uuid
 from runs import models
 from runs.engine.model import ArtifactValue, AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Values
 from runs.execution.importer import ImportRefused, imported
-from runs.execution.order import task_uuid
 from runs.facts import encode
 
 _LOOKED_AT = 200  # newest artifacts of one URI that are compared for reuse

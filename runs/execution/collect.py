@@ -50,11 +50,11 @@ def collect(
     content lies there and is to be copied to the URI. Raises OutputsInvalid.
     """
     written = _executor_output(executor_output)
-    given = written.get("parameterValues") or {}
+    given = written.get("parameterValues", {})
     if not isinstance(given, dict):
         raise OutputsInvalid("The executor output's 'parameterValues' is not an object.")
     parameters = {name: _parameter(name, ParameterType(type), given, read) for name, type in order.output_parameters.items()}
-    changed = written.get("artifacts") or {}
+    changed = written.get("artifacts", {})
     if not isinstance(changed, dict):
         raise OutputsInvalid("The executor output's 'artifacts' is not an object.")
     artifacts = {name: [_artifact(order, name, changed.get(name), canonical)] for name in order.output_artifacts}
@@ -192,10 +192,12 @@ def _artifact(order: AttemptOrder, name: str, listed: Json, canonical: Callable[
         custom_path="",
     )
     changes = _first(name, listed)
-    if isinstance(uri := changes.get("uri", ""), str) and uri:
+    if uri := _text(name, "uri", changes):
         _change_location(value, canonical(uri), order)
-    if isinstance(custom := changes.get("customPath", ""), str) and custom:
+    if custom := _text(name, "customPath", changes):
         value["custom_path"] = _custom_path(name, custom)
+    if value["custom_path"] and value["uri"] != predefined["uri"] and value["uri"] in _input_uris(order):
+        raise OutputsInvalid(f"The output '{name}' is one of the step's inputs and has a custom path too; an input is not written.")
     metadata = changes.get("metadata", {})
     if not isinstance(metadata, dict):
         raise OutputsInvalid(f"The metadata of the output '{name}' is {kind_of(metadata)}; it must be an object.")
@@ -217,6 +219,18 @@ def _first(name: str, listed: Json) -> dict[str, Json]:
     return _known(members[0], _ARTIFACT, what) if members else {}
 
 
+def _text(name: str, field: str, changes: Mapping[str, Json]) -> str:
+    value = changes.get(field, "")
+    if not isinstance(value, str):
+        raise OutputsInvalid(f"The '{field}' of the output '{name}' is {kind_of(value)}; it must be a string.")
+    return value
+
+
+def _input_uris(order: AttemptOrder) -> set[str]:
+    listed = order.executor_input.get("inputs", {}).get("artifacts", {}).values()
+    return {artifact.get("uri", "") for members in listed for artifact in members.get("artifacts", [])}
+
+
 def _change_location(value: ArtifactValue, location: str, order: AttemptOrder) -> None:
     """Takes a URI that the step chose. A plain path is where the content lies, not where it is to stay."""
     name = value["name"]
@@ -228,7 +242,7 @@ def _change_location(value: ArtifactValue, location: str, order: AttemptOrder) -
         raise OutputsInvalid(
             f"The output '{name}' has {_excerpt(location)} as its location, which is neither a URI nor an absolute path."
         )
-    if scheme in _STORED_SCHEMES and location != value["uri"]:
+    if scheme in _STORED_SCHEMES and location != value["uri"] and location not in _input_uris(order):
         root = _run_root(value["uri"])
         if ".." in rest.split("/") or not location.startswith(root + "/"):
             raise OutputsInvalid(

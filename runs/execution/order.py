@@ -5,20 +5,28 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import uuid
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 from pipelines.spec import paths
 from pipelines.spec.model import ArtifactType, ComponentSpec, ContainerSpec, PipelineSpec, TaskSpec
-from pipelines.spec.values import WORKSPACE_PATH, normalise, run_constants, to_text
+from pipelines.spec.values import WORKSPACE_PATH, normalise, run_constants, task_uuid, to_text
 from runs.engine.model import ArtifactValue, Run, Task, Values
 from runs.execution import locations
 from runs.execution.attempt import AttemptOrder
 from runs.execution.platform import InvalidOrder, Resolver, resolve_platform, task_config
 
-__all__ = ["AttemptOrder", "InvalidOrder", "attempt_name", "complete", "executor_input", "task_uuid"]
+__all__ = [
+    "AttemptOrder",
+    "InvalidOrder",
+    "attempt_name",
+    "complete",
+    "executor_input",
+    "mounted_claims",
+    "task_root",
+    "uses_workspace",
+]
 
 Json = Any
 
@@ -32,11 +40,6 @@ def attempt_name(run_id: str, path: str, number: int) -> str:
     slug = _NOT_IN_NAMES.sub("-", paths.key(path).lower()).strip("-")[:28].strip("-") or "task"
     digest = hashlib.sha256(f"{run_id}\0{path}\0{number}".encode()).digest()
     return f"{slug}-{base64.b32encode(digest[:10]).decode().lower()}-{number}"
-
-
-def task_uuid(run_id: str, path: str) -> str:
-    """The UUID of a task's outputs: the same for all of its attempts."""
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"kfdash:{run_id}:{path}"))
 
 
 def complete(
@@ -82,7 +85,7 @@ def complete(
         log=f"{run.id}/{name}",
         timeout=_timeout(platform),
         resources=resources if config.resources_apply else {},
-        workspace=run.id if _uses_workspace(spec, container, parameters, inputs) else "",
+        workspace=run.id if uses_workspace(spec, component, Values(parameters, inputs.artifacts)) else "",
         platform=platform,
         placeholders=_constants(run, task.path),
     )
@@ -209,12 +212,24 @@ def _timeout(platform: Mapping[str, Json]) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _uses_workspace(spec: PipelineSpec, container: ContainerSpec, parameters: Mapping[str, Json], inputs: Values) -> bool:
+def uses_workspace(spec: PipelineSpec, component: ComponentSpec, inputs: Values) -> bool:
+    """Whether the step sees the run's workspace: there is one, and its argument list, a value or an artifact is about it."""
     if not spec.platform.pipeline.get("workspace"):
         return False
     if any(value["metadata"].get(locations.IN_WORKSPACE) is True for values in inputs.artifacts.values() for value in values):
         return True
-    return _mentions_workspace([list(container.command), list(container.args), dict(parameters)])
+    container = spec.executor_of(component)
+    texts = [*container.command, *container.args] if isinstance(container, ContainerSpec) else []
+    return _mentions_workspace([texts, dict(inputs.parameters)])
+
+
+def mounted_claims(spec: PipelineSpec, component: ComponentSpec, inputs: Values, resource_name: str) -> tuple[str, ...]:
+    """Names of the volume claims that the step mounts, as far as the document says them; they are part of its fingerprint."""
+    mounts = resolve_platform(spec.platform.executors.get(component.executor, {}), None).get("pvcMount", ())
+    names = [entry["pvcName"] for entry in mounts if isinstance(entry.get("pvcName"), str)]
+    if uses_workspace(spec, component, inputs):
+        names.append(f"{resource_name}-kfp-workspace")
+    return tuple(sorted(set(names)))
 
 
 def _mentions_workspace(value: Json) -> bool:

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.spec.model import ComponentSpec, ParameterType
+from pipelines.spec.values import to_json_text
 
 Json = Any
-Resolver = Callable[[Mapping[str, Json]], Json]  # an input-parameter spec → its value, None for an optional one that is unset
+# An input-parameter spec → its value in the scope of the enclosing DAG, None for an optional one that is unset.
+Resolver = Callable[[Mapping[str, Json]], Json]
 
 _NAMED = {  # the setting → its member that names something; `<member>Parameter` is the form with a parameter
     "secretAsVolume": "secretName",
@@ -69,11 +71,13 @@ _UNRESOLVED = object()
 
 def _value(spec: Mapping[str, Json], resolve: Resolver | None) -> Json:
     """The value of an input-parameter spec, `_UNRESOLVED` where it needs a resolver that is not there."""
+    if "constant" in spec:  # the older form, without runtimeValue around it
+        spec = {**{key: value for key, value in spec.items() if key != "constant"}, "runtimeValue": {"constant": spec["constant"]}}
     runtime = spec.get("runtimeValue")
-    if isinstance(runtime, Mapping) and "constant" in runtime:
-        return runtime["constant"]
-    if "constant" in spec:
-        return spec["constant"]
+    if isinstance(runtime, Mapping) and "constant" in runtime and not spec.get("parameterExpressionSelector"):
+        constant = runtime["constant"]
+        if resolve is None or "{{$" not in to_json_text(constant):
+            return constant
     return resolve(spec) if resolve else _UNRESOLVED
 
 
