@@ -2,31 +2,137 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
+from django.views.decorators.http import require_GET
 
 from kfdash import __version__
+from kfdash.words import counted
+from pipelines.models import Pipeline, PipelineVersion
+from pipelines.samples import SAMPLES
+from pipelines.views import pipeline_rows, with_newest_version
 from runs.models import Run, StorageState
+from runs.views.rows import run_rows, with_pipeline
 
 ACTIVE = ("PENDING", "RUNNING", "CANCELING")
 _SECTIONS = {"home": "home", "run": "runs", "artifact": "runs", "pipeline": "pipelines", "version": "pipelines"}
 _SECTIONS |= {"launch": "pipelines", "upload": "pipelines", "experiment": "experiments"}
-
-
-def _active_count() -> int:
-    return Run.objects.filter(state__in=ACTIVE, storage_state=StorageState.AVAILABLE).count()
+_DAYS = 14
+_CHART_HEIGHT = 58.0  # of the tallest day's column
 
 
 def page_context(request: HttpRequest) -> dict[str, Any]:
-    """Context of every template: `executor` (`local` or `kubernetes`), `kfdash_version`, `section` of the navigation, `active_runs`."""
+    """Context of every template: `executor` (`local`, `kubernetes`), `kfdash_version`, `section`, `active_runs`, `upload_limit`."""
     name = request.resolver_match.url_name if request.resolver_match else None
     return {
         "executor": settings.EXECUTOR,
         "kfdash_version": __version__,
         "section": _SECTIONS.get((name or "").partition("-")[0], ""),
-        "active_runs": SimpleLazyObject(_active_count),
+        "active_runs": SimpleLazyObject(_runs().filter(state__in=ACTIVE).count),
         "upload_limit": settings.UPLOAD_LIMIT,
     }
+
+
+@require_GET
+def home(request: HttpRequest) -> HttpResponse:
+    """What runs, what failed and nobody ran again, the pipelines that were used or uploaded last, the last two weeks."""
+    active = list(with_pipeline(_runs().filter(state__in=ACTIVE)).order_by("-created_at", "-id")[:8])
+    failed = list(with_pipeline(_failed_lately()).order_by("-created_at", "-id")[:6])
+    rows = run_rows([*active, *failed], width=112)
+    pipelines = _pipelines_in_use()
+    context = {
+        "active": rows[: len(active)],
+        "failed": rows[len(active) :],
+        "pipelines": pipeline_rows(pipelines),
+        "days": _days(),
+        "empty": not active and not failed and not pipelines and not _runs().exists(),
+        "samples": SAMPLES,
+    }
+    return render(request, "home.html", context)
+
+
+def _runs() -> QuerySet[Run]:
+    return Run.objects.filter(storage_state=StorageState.AVAILABLE)
+
+
+def _failed_lately() -> QuerySet[Run]:
+    """Failed runs of the last two weeks whose pipeline has not been run since."""
+    later = Run.objects.filter(created_at__gt=OuterRef("created_at"))
+    again = Q(pipeline_key=OuterRef("pipeline_key")) | Q(pipeline_key=None, specification_id=OuterRef("specification_id"))
+    since = timezone.now() - timedelta(days=_DAYS)
+    return _runs().filter(~Exists(later.filter(again)), state="FAILED", created_at__gte=since)
+
+
+def _pipelines_in_use(most: int = 6) -> list[Pipeline]:
+    """The pipelines that were run or got a version last, newest first."""
+    ran = Run.objects.exclude(pipeline_key=None).order_by("-created_at", "-id").values_list("pipeline_key", "created_at")[:60]
+    uploaded = PipelineVersion.objects.order_by("-created_at").values_list("pipeline_id", "created_at")[:60]
+    newest: dict[Any, Any] = {}
+    for key, at in sorted([*ran, *uploaded], key=lambda pair: pair[1], reverse=True):
+        newest.setdefault(key, at)
+    found = {pipeline.pk: pipeline for pipeline in with_newest_version(Pipeline.objects.filter(pk__in=list(newest)))}
+    chosen = [found[key] for key in newest if key in found][:most]
+    for pipeline in chosen:
+        pipeline.used_at = newest[pipeline.pk]  # type: ignore[attr-defined]
+    return chosen
+
+
+# --- the last two weeks ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day's column in the chart: boxes as (y, height), the failed ones at the foot."""
+
+    x: int
+    title: str
+    succeeded: tuple[float, float] | None
+    failed: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Days:
+    """Runs of the last two weeks, by day and by how they ended."""
+
+    columns: tuple[Day, ...]
+    first: date
+    succeeded: int
+    failed: int
+
+
+def _days() -> Days:
+    today = timezone.now().date()
+    first = today - timedelta(days=_DAYS - 1)
+    ended = _runs().filter(created_at__date__gte=first, state__in=("SUCCEEDED", "FAILED"))
+    counts: Counter[tuple[date, str]] = Counter()
+    for day, state, count in ended.values(day=TruncDate("created_at")).values_list("day", "state", Count("pk")):
+        counts[day, state] += count
+    days = [first + timedelta(days=index) for index in range(_DAYS)]
+    most = max((counts[day, "SUCCEEDED"] + counts[day, "FAILED"] for day in days), default=0) or 1
+    columns = tuple(_column(index, day, counts[day, "SUCCEEDED"], counts[day, "FAILED"], most) for index, day in enumerate(days))
+    total = {state: sum(counts[day, state] for day in days) for state in ("SUCCEEDED", "FAILED")}
+    return Days(columns, first, total["SUCCEEDED"], total["FAILED"])
+
+
+def _column(index: int, day: date, succeeded: int, failed: int, most: int) -> Day:
+    foot = 64.0
+    red = max(2.7, round(_CHART_HEIGHT * failed / most, 1)) if failed else 0.0
+    green = max(2.7, round(_CHART_HEIGHT * succeeded / most, 1)) if succeeded else 0.0
+    green_foot = foot - red - (2 if red else 0)
+    title = f"{day.day} {day:%b}: {counted(succeeded, 'run')} succeeded, {failed} failed"
+    return Day(
+        x=index * 21,
+        title=title,
+        succeeded=(round(green_foot - green, 1), green) if succeeded else None,
+        failed=(round(foot - red, 1), red) if failed else None,
+    )

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django import template
+from django.http import QueryDict
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
@@ -124,3 +125,9 @@ def counted(count: int, noun: str) -> str:
 def short(identifier: Any) -> str:
     """The first 8 characters of an id."""
     return str(identifier)[:8]
+
+
+@register.filter
+def query_text(query: QueryDict) -> str:
+    """The filter of an address as one text: all its `q=`."""
+    return " ".join(part for part in query.getlist("q") if part)

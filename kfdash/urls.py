@@ -5,7 +5,10 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from kfdash import home
+
 urlpatterns = [
+    path("", home.home, name="home"),
     path("", include("pipelines.urls")),
     path("", include("runs.urls")),
     path("", include("pipelines.api.urls")),

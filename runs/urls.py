@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from runs.views import experiments, launch, lists, run
+
+urlpatterns: list[URLPattern] = [
+    path("runs/", lists.run_list, name="run-list"),
+    path("runs/rows/", lists.run_list_rows, name="run-rows"),
+    path("runs/bulk/", lists.runs_bulk, name="run-bulk"),
+    path("runs/<uuid:run_id>/", run.run_detail, name="run-detail"),
+    path("runs/<uuid:run_id>/stop/", run.run_stop, name="run-stop"),
+    path("runs/<uuid:run_id>/again/", run.run_again, name="run-again"),
+    path("runs/<uuid:run_id>/log/", run.run_log, name="run-log"),
+    path("runs/<uuid:run_id>/log/search/", run.run_log_search, name="run-log-search"),
+    path("runs/<uuid:run_id>/log/download/", run.run_log_download, name="run-log-download"),
+    path("runs/<uuid:run_id>/archive/", lists.run_archive, name="run-archive"),
+    path("runs/<uuid:run_id>/restore/", lists.run_restore, name="run-restore"),
+    path("runs/<uuid:run_id>/delete/", lists.run_delete, name="run-delete"),
+    path("pipelines/<uuid:pipeline_id>/versions/<uuid:version_id>/launch/", launch.launch, name="launch"),
+    path("experiments/", experiments.experiment_list, name="experiment-list"),
+    path("experiments/new/", experiments.experiment_create, name="experiment-create"),
+    path("experiments/<uuid:experiment_id>/", experiments.experiment_detail, name="experiment-detail"),
+    path("experiments/<uuid:experiment_id>/archive/", experiments.experiment_archive, name="experiment-archive"),
+    path("experiments/<uuid:experiment_id>/restore/", experiments.experiment_restore, name="experiment-restore"),
+    path("experiments/<uuid:experiment_id>/delete/", experiments.experiment_delete, name="experiment-delete"),
+]

@@ -1,0 +1,166 @@
+"""The filter bar of the list of runs: `state:failed experiment:iris -tag:scratch started:7d nightly`."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
+
+from runs.models import Run
+
+_STATES = {
+    "pending": ("PENDING",),
+    "running": ("RUNNING",),
+    "active": ("PENDING", "RUNNING", "CANCELING"),
+    "succeeded": ("SUCCEEDED",),
+    "skipped": ("SKIPPED",),
+    "failed": ("FAILED",),
+    "stopping": ("CANCELING",),
+    "canceling": ("CANCELING",),
+    "stopped": ("CANCELED",),
+    "canceled": ("CANCELED",),
+}
+STATE_VALUES = ("active", "running", "pending", "succeeded", "failed", "stopping", "stopped")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SPAN = re.compile(r"(\d+)\s*(min|[smhdw])")
+_CONDITION = re.compile(r"([<>]=?)?(.+)")
+
+
+class NoSuchValue(ValueError):
+    """A value that its key does not know; the message says what it could be."""
+
+
+@dataclass(frozen=True)
+class Token:
+    """A word of the query. `problem` is a sentence where it means nothing; then it does not filter."""
+
+    text: str
+    key: str
+    value: str
+    excluded: bool = False
+    problem: str = ""
+    condition: Q | None = None
+
+
+def parse(text: str, *, now: datetime) -> list[Token]:
+    """The tokens of a query, in order."""
+    try:
+        parts = shlex.split(text)
+    except ValueError:  # a quotation mark that is not closed yet
+        parts = text.split()
+    return [_token(part, now) for part in parts]
+
+
+def apply(runs: QuerySet[Run], tokens: Sequence[Token]) -> QuerySet[Run]:
+    """The runs that match all tokens."""
+    for token in tokens:
+        if token.condition is not None:
+            runs = runs.exclude(token.condition) if token.excluded else runs.filter(token.condition)
+    return runs
+
+
+def quoted(key: str, value: str) -> str:
+    """`key:value` as it stands in a query."""
+    return f'{key}:"{value}"' if re.search(r"\s", value) else f"{key}:{value}"
+
+
+def _token(part: str, now: datetime) -> Token:
+    bare = part.removeprefix("-")
+    excluded = part.startswith("-")
+    key, colon, value = bare.partition(":")
+    if not colon:
+        return Token(quoted_word(part), "", bare, excluded, condition=_words(bare))
+    key = key.lower()
+    text = ("-" if excluded else "") + quoted(key, value)
+    if key not in KEYS:
+        return Token(text, key, value, excluded, f"no such filter: {key}. There are {', '.join(KEYS)}.")
+    if not value:
+        return Token(text, key, value, excluded, f"{key}: needs a value")
+    try:
+        return Token(text, key, value, excluded, condition=KEYS[key](value, now))
+    except NoSuchValue as error:
+        return Token(text, key, value, excluded, str(error))
+
+
+def quoted_word(word: str) -> str:
+    """A bare word as it stands in a query."""
+    return f'"{word}"' if re.search(r"\s", word) else word
+
+
+# --- keys -----------------------------------------------------------------------------------------------------------
+
+
+def _words(value: str) -> Q:
+    number = value.removeprefix("#")
+    found = Q(name__icontains=value)
+    return found | Q(number=int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else found
+
+
+def _state(value: str, now: datetime) -> Q:
+    states = [state for word in value.lower().split(",") for state in _STATES.get(word, ("",))]
+    if "" in states:
+        raise NoSuchValue(f"no such state: {value}. There are {', '.join(STATE_VALUES)}.")
+    return Q(state__in=states)
+
+
+def _tag(value: str, now: datetime) -> Q:
+    key, equals, wanted = value.partition("=")
+    return Q(**{f"tags__{key}": wanted}) if equals and "__" not in key else Q(tags__has_key=key)
+
+
+def _version(value: str, now: datetime) -> Q:
+    number = value.lower().removeprefix("v")
+    if number.isascii() and number.isdigit() and len(number) < 10:
+        return Q(version__number=int(number))
+    return Q(version__display_name__icontains=value)
+
+
+def _started(value: str, now: datetime) -> Q:
+    """`today`, `7d` (the last seven days), `>2026-03-05`, `<2026-03-05`, `2026-03-05` (that day)."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    if value.lower() == "today":
+        return Q(created_at__gte=midnight)
+    if value.lower() == "yesterday":
+        return Q(created_at__gte=midnight - timedelta(days=1), created_at__lt=midnight)
+    if span := _SPAN.fullmatch(value.lower()):
+        return Q(created_at__gte=now - _span(span))
+    sign, day = _CONDITION.fullmatch(value).groups()  # type: ignore[union-attr]  # anything but nothing matches
+    try:
+        at = datetime.fromisoformat(day)
+    except ValueError:
+        raise NoSuchValue(f"no such time: {value}. Say today, 7d, 12h, 2026-03-05 or >2026-03-05.") from None
+    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+    if sign is None:
+        return Q(created_at__gte=at, created_at__lt=at + timedelta(days=1))
+    return Q(**{"created_at__" + {">": "gte", ">=": "gte", "<": "lt", "<=": "lte"}[sign]: at})
+
+
+def _duration(value: str, now: datetime) -> Q:
+    """`>10m`, `<30s`, of runs that have ended."""
+    sign, text = _CONDITION.fullmatch(value).groups()  # type: ignore[union-attr]
+    span = _SPAN.fullmatch(text.lower())
+    if not span or sign is None:
+        raise NoSuchValue(f"no such duration: {value}. Say >10m, <30s or >2h.")
+    end = ExpressionWrapper(F("started_at") + _span(span), output_field=DateTimeField())
+    return Q(**{"finished_at__" + ("gt" if sign[0] == ">" else "lt"): end})
+
+
+def _span(match: re.Match[str]) -> timedelta:
+    return timedelta(seconds=min(int(match[1]) * _UNITS[match[2]], 10**9))
+
+
+KEYS: dict[str, Callable[[str, datetime], Q]] = {
+    "state": _state,
+    "experiment": lambda value, now: Q(experiment__name__icontains=value),
+    "pipeline": lambda value, now: Q(version__pipeline__display_name__icontains=value) | Q(specification__name__icontains=value),
+    "version": _version,
+    "name": lambda value, now: Q(name__icontains=value),
+    "tag": _tag,
+    "by": lambda value, now: Q(created_by__icontains=value),
+    "started": _started,
+    "duration": _duration,
+}
