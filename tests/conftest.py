@@ -6,12 +6,14 @@ import os
 import pathlib
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
+from django.conf import settings
 
 _folder = pathlib.Path(tempfile.mkdtemp(prefix="kfdash-test-"))
 os.environ["KFDASH_DATA_DIR"] = str(_folder)
+os.environ["DJANGO_SETTINGS_MODULE"] = "kfdash.settings"  # here, not in pyproject.toml: there it is read before this file is
 os.environ.setdefault("KFDASH_SECRET_KEY", "for tests")
 for _name in ("KFDASH_RUNTIME_DIR", "KFDASH_ARTIFACTS_DIR", "KFDASH_LOGS_DIR", "KFDASH_REDIS_URL", "KFDASH_EXECUTOR"):
     os.environ.pop(_name, None)
@@ -19,9 +21,25 @@ for _name in ("KFDASH_RUNTIME_DIR", "KFDASH_ARTIFACTS_DIR", "KFDASH_LOGS_DIR", "
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
+def pytest_configure() -> None:
+    """Reads the settings, now that the environment is that of tests; pytest-django sets Django up with what is read."""
+    assert _folder.resolve() == settings.DATA_DIR
+
+
 def pytest_unconfigure() -> None:
     """Removes the data folder."""
     shutil.rmtree(_folder, ignore_errors=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where `KFDASH_TEST_NEEDS` names a marker, a test with it that is skipped has failed: it could have run."""
+    report = yield
+    needed = set(os.environ.get("KFDASH_TEST_NEEDS", "").split()) & {mark.name for mark in item.iter_markers()}
+    if report.skipped and needed and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"Skipped, though {' and '.join(sorted(needed))} should be here: {report.longrepr}"
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +54,6 @@ def conformance() -> pathlib.Path:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings() -> Iterator[None]:
     """The database in a file of the data folder: one in memory cannot be shared by threads that write."""
-    from django.conf import settings  # noqa: PLC0415  # settings are read once the environment above is set
-
     settings.DATABASES["default"].setdefault("TEST", {})
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         settings.DATABASES["default"]["TEST"]["NAME"] = str(_folder / "test.sqlite3")

@@ -163,7 +163,7 @@ class TextLogView(WireView):
     )
     def get(self, request: Request, run_id: str) -> StreamingHttpResponse:
         """An attempt's whole log as text."""
-        return text_log(_attempt_in(run_id, Query(request.GET)))
+        return text_log(request, _attempt_in(run_id, Query(request.GET)))
 
 
 def _attempt_in(run_id: str, query: Query) -> models.Attempt:

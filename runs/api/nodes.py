@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -17,6 +16,7 @@ from rest_framework.response import Response
 
 from kfdash.wire.describing import error_responses
 from kfdash.wire.errors import WireError, invalid, not_found
+from kfdash.wire.streaming import stream_text
 from kfdash.wire.views import WireView
 from runs import logs, models
 from runs.api.requests import run_of
@@ -84,25 +84,9 @@ class NodeLogView(WireView):
         except WireError as error:
             text = json.dumps({"error_message": error.sentence, "error_details": error.sentence})
             return HttpResponse(text, content_type="text/plain; charset=utf-8")
-        return text_log(attempt)
+        return text_log(request, attempt)
 
 
-def text_log(attempt: models.Attempt) -> StreamingHttpResponse:
+def text_log(request: Request, attempt: models.Attempt) -> StreamingHttpResponse:
     """An attempt's whole log as plain text."""
-    key = f"{attempt.run_id}/{attempt.name}"
-    response = StreamingHttpResponse(_pieces(logs.stream_text(key)), content_type="text/plain; charset=utf-8")
-    response["X-Content-Type-Options"] = "nosniff"
-    return response
-
-
-def _pieces(lines: Iterator[str], length: int = 64 * 1024) -> Iterator[str]:
-    """The lines in few large pieces."""
-    waiting: list[str] = []
-    size = 0
-    for line in lines:
-        waiting.append(line)
-        size += len(line)
-        if size >= length:
-            yield "".join(waiting)
-            waiting, size = [], 0
-    yield "".join(waiting)
+    return stream_text(request._request, logs.stream_text(f"{attempt.run_id}/{attempt.name}"))

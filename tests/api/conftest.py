@@ -17,7 +17,7 @@ class Api:
         self.client = Client(raise_request_exception=False, headers={"Host": "localhost"})
         self.base = base
 
-    def get(self, path: str, **query: Any) -> tuple[int, Any]:
+    def get(self, path: str, /, **query: Any) -> tuple[int, Any]:
         """GET."""
         response = self.client.get(self.base + path, query)
         return response.status_code, json.loads(response.content)
