@@ -211,7 +211,12 @@ RULES: list[tuple[str, Json, str, str]] = [
     ),
     ("too many tasks", chained(20, times=2), "With all its nested DAGs the pipeline has", "root.dag"),
     ("DAGs too deep", chained(MAX_NESTING), "levels deep in each other", "root.dag"),
-    ("both iterators", pipeline({"a": task("use", parameterIterator={}, artifactIterator={})}), "exclude each other", "a.artifactIterator"),
+    (
+        "both iterators",
+        pipeline({"a": task("use", parameterIterator={}, artifactIterator={})}),
+        "exclude each other",
+        "a.artifactIterator",
+    ),
     ("a negative limit", pipeline({"a": task("make", iteratorPolicy={"parallelismLimit": -1})}), "below zero", "parallelismLimit"),
     ("negative retries", pipeline({"a": task("make", **RETRY)}), "maxRetryCount is below zero", "retryPolicy.maxRetryCount"),
     (
