@@ -7,7 +7,7 @@ DATA ?= data
 PORT ?= 8000
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
-.PHONY: run test check lint types contracts unit browser bench test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -15,8 +15,7 @@ help: ## what can be made
 run: $(VENV)/.installed ## make the environment, start everything, run the sample pipeline, serve the dashboard
 	$(RUN) $(BIN)/kfdash up --demo --data-dir $(DATA) --port $(PORT)
 
-test: check unit ## everything that needs no cluster
-	@true
+test: lint types contracts postgresql unit ## everything that needs no cluster
 
 check: lint types contracts ## the quick part: lint, types, layers, specification and engine
 	$(RUN) $(BIN)/pytest tests/spec tests/engine tests/execution
@@ -30,6 +29,13 @@ types: $(VENV)/.developer
 
 contracts: $(VENV)/.developer
 	$(RUN) $(BIN)/lint-imports
+
+postgresql: $(VENV)/.developer
+ifdef KFDASH_TEST_DATABASE_URL
+	$(RUN) KFDASH_DATABASE_URL=$(KFDASH_TEST_DATABASE_URL) $(BIN)/pytest tests/django tests/api
+else
+	@echo "Without KFDASH_TEST_DATABASE_URL=postgresql://… the tests run on SQLite only."
+endif
 
 unit: $(VENV)/.developer
 	$(RUN) $(BIN)/pytest -m "not kubernetes" --durations=10 -rs

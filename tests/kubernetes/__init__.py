@@ -1,0 +1,1 @@
+"""Tests that need a cluster: `make test-kubernetes KUBECONFIG=FILE`."""
