@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
@@ -10,6 +11,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from typing import ClassVar
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -115,13 +118,22 @@ class _Server(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
+def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server."""
+    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{made.server_port}"
+    finally:
+        made.shutdown()
+        made.server_close()
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    made = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Server)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{made.server_port}"
-    made.shutdown()
-    made.server_close()
+    with serving(_Server) as address:
+        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -196,6 +208,97 @@ def test_a_redirect_into_the_own_network_is_not_followed(server: str, monkeypatc
     with pytest.raises(web.NotFetched, match="own network"), web.opened(f"{server}/redirect/http://127.0.0.1:1/x"):
         pass
     assert len(looked) == 2
+
+
+# --- buckets ---
+
+
+class _Bucket(http.server.BaseHTTPRequestHandler):
+    """As much of S3 as reading needs, for the public."""
+
+    objects: ClassVar[dict[str, bytes]] = {"data/one": b"1", "data/deep/two": b"22", "database": b"no", "file": b"content"}
+    signed: ClassVar[list[bool]] = []
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, *, body: bool) -> None:
+        self.signed.append("Authorization" in self.headers)
+        parts = urlsplit(self.path)
+        key = unquote(parts.path).removeprefix("/bucket").strip("/")
+        query = parse_qs(parts.query)
+        if key.startswith("secret"):
+            self.send_error(403)
+        elif "list-type" in query:
+            self._send(self._listing(query.get("prefix", [""])[0]).encode(), body)
+        elif key in self.objects:
+            self._send(self.objects[key], body)
+        else:
+            self.send_error(404)
+
+    def _listing(self, prefix: str) -> str:
+        members = "".join(
+            f"<Contents><Key>{key}</Key><Size>{len(content)}</Size><ETag>x</ETag>"
+            "<LastModified>2026-01-01T00:00:00.000Z</LastModified></Contents>"
+            for key, content in self.objects.items()
+            if key.startswith(prefix)
+        )
+        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{members}</ListBucketResult>"
+
+    def _send(self, content: bytes, body: bool) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("ETag", '"x"')
+        self.send_header("Last-Modified", "Thu, 01 Jan 2026 00:00:00 GMT")
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(options: StoreOptions, monkeypatch: pytest.MonkeyPatch) -> Iterator[StoreOptions]:
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            monkeypatch.delenv(name)
+    _Bucket.signed.clear()
+    with serving(_Bucket) as address:
+        yield StoreOptions(options.artifacts_dir, {"s3": {"endpoint": address}, "minio": {"endpoint": address}})
+
+
+@pytest.mark.parametrize("scheme", ["s3", "minio"])
+def test_files_and_folders_of_a_bucket_are_fetched(bucket: StoreOptions, tmp_path: pathlib.Path, scheme: str) -> None:
+    assert fetch(f"{scheme}://bucket/file", tmp_path / "file", bucket) == 7
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert fetch(f"{scheme}://bucket/data", tmp_path / "data", bucket) == 3
+    assert (tmp_path / "data" / "deep" / "two").read_bytes() == b"22"
+    assert not any(_Bucket.signed)
+
+
+def test_with_credentials_requests_are_signed(
+    bucket: StoreOptions, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "something")
+    fetch("s3://bucket/file", tmp_path / "file", bucket)
+    assert all(_Bucket.signed)
+
+
+@pytest.mark.parametrize(("uri", "words"), [("s3://bucket/nothing", "nothing at"), ("s3://bucket/secret", "may not be read")])
+def test_what_a_bucket_does_not_give_is_said(bucket: StoreOptions, tmp_path: pathlib.Path, uri: str, words: str) -> None:
+    with pytest.raises(NotReadable, match=words):
+        fetch(uri, tmp_path / "x", bucket)
+
+
+def test_a_bucket_that_does_not_answer_is_said(options: StoreOptions, tmp_path: pathlib.Path) -> None:
+    gone = StoreOptions(options.artifacts_dir, {"s3": {"endpoint": "http://127.0.0.1:9"}})
+    with pytest.raises(NotReadable, match="cannot be read"):
+        fetch("s3://bucket/file", tmp_path / "x", gone)
 
 
 # --- as a program ---
