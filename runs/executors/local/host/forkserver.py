@@ -230,7 +230,7 @@ def run_command(argv: list[str]) -> None:
 
 def run_module(job: dict) -> None:
     """What `python3 -m <module> <args>` does, with the program's source written first as the SDK's script does."""
-    folder = os.path.join(job["env"]["TMPDIR"], "program")
+    folder = os.path.join(job["env"]["TMPDIR"], "tmp.program")
     os.makedirs(folder, exist_ok=True)
     source = os.path.join(folder, "ephemeral_component.py")
     with open(source, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -240,7 +240,7 @@ def run_module(job: dict) -> None:
     sys.path[:0] = [job["folder"], *job["python_path"]]
     known = set(sys.modules)
     main = types.ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
     sys.modules["__main__"] = main
     sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once
     gc.enable()
@@ -277,6 +277,7 @@ def end(code: int, known: set[str]) -> None:
         threading._shutdown()
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
+    gc.collect()  # twice, as the interpreter: a file in a ring of objects is then written before it is closed
     for name in [name for name in sys.modules if name not in known] + ["__main__"]:
         names = getattr(sys.modules[name], "__dict__", {})
         for key in list(names):
