@@ -153,7 +153,7 @@ def _no_constant(name: str) -> Json:
 def unstorable(value: Json, depth: int = 0) -> str | None:
     """Why a JSON value cannot be taken, as a sentence: nested too deep, or with characters that databases refuse."""
     if isinstance(value, str):
-        return NUL_REFUSAL if "\0" in value else None
+        return _unstorable_text(value)
     if not isinstance(value, dict | list):
         return None
     if depth >= MAX_DEPTH:
@@ -162,6 +162,17 @@ def unstorable(value: Json, depth: int = 0) -> str | None:
         return next(filter(None, (unstorable(item, depth + 1) for item in value)), None)
     problems = (unstorable(key) or unstorable(item, depth + 1) for key, item in value.items())
     return next(filter(None, problems), None)
+
+
+def _unstorable_text(text: str) -> str | None:
+    if "\0" in text:
+        return NUL_REFUSAL
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return "There is half a character (a lone surrogate) in this text; remove it."
+    return None
 
 
 # --- YAML -----------------------------------------------------------------------------------------------------------

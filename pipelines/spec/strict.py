@@ -135,10 +135,10 @@ class _Pruner:
             return self._message_value(value, field.message_type, place)
         if field.enum_type is not None:
             names = field.enum_type.values_by_name
-            if value in names or (isinstance(value, int) and value in field.enum_type.values_by_number):
+            known: Any = field.enum_type.values_by_number if isinstance(value, int) else names
+            if isinstance(value, str | int) and value in known:
                 return value
-            self._findings.append(Finding(place, f"`{value}` is none of {', '.join(list(names)[1:])}."))
-            return None
+            return self._misfit(value, f"one of {', '.join(list(names)[1:])}", place)
         kind = field.cpp_type
         if kind == FieldDescriptor.CPPTYPE_STRING:
             return value if isinstance(value, str) else self._misfit(value, "text (in quotes)", place)

@@ -88,7 +88,7 @@ RULES: list[tuple[str, Json, str, str]] = [
     (
         "an unknown parameter type",
         pipeline({"use": use(constant(1))}, defined({"parameterType": "FLOAT"})),
-        "`FLOAT` is none of NUMBER_DOUBLE",
+        "This must be one of NUMBER_DOUBLE",
         "components.use.inputDefinitions.parameters.n.parameterType",
     ),
     ("no parameter type", pipeline({"use": use(constant(1))}, defined({})), "`n` has no parameterType", "parameters.n"),
