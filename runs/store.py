@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 from runs import web
 from runs.execution.locations import STORE, STORE_FOLDER, UnsafeLocation, safe_segments
 
+OPTIONS_VARIABLE = "KFDASH_STORE_OPTIONS"
 FETCH_LIMIT = 20 * 1024**3  # bytes of one artifact
 _CHUNK = 4 * 1024 * 1024  # bytes
 _TIMES = {"connect_timeout": "5s", "read_timeout": "60s", "timeout": "1h"}
@@ -45,6 +46,15 @@ class StoreOptions:
     artifacts_dir: str
     buckets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     allow_private: bool = False  # whether web addresses may lead to this machine and its own network
+
+    @classmethod
+    def from_environment(cls, artifacts_dir: str) -> StoreOptions:
+        """With what KFDASH_STORE_OPTIONS says, a JSON object of the other fields. Raises NotReadable where it is none."""
+        text = os.environ.get(OPTIONS_VARIABLE) or "{}"
+        try:
+            return cls(**{**json.loads(text), "artifacts_dir": artifacts_dir})
+        except (ValueError, TypeError) as error:
+            raise NotReadable(f"{OPTIONS_VARIABLE} must be a JSON object with 'buckets' and 'allow_private': {error}.") from None
 
 
 class Opened(NamedTuple):
@@ -122,8 +132,8 @@ def _with_public(config: dict[str, str], public: bool) -> Any:
 
 
 def _client(config: Mapping[str, str]) -> Any:
-    endpoint = config.get("endpoint") or config.get("base_url") or ""
-    return {**_TIMES, "allow_http": endpoint.startswith("http://")}
+    endpoint = config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+    return {**_TIMES, "allow_http": True} if endpoint.startswith("http://") else _TIMES
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -275,32 +285,25 @@ def _first_line(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Fetches one artifact: a JSON line `{"done", "total"}` now and then on stdout, the sentence of a failure on stderr.
 
-    Exit code 0 when it is there, 1 when it cannot be read. Options come in the environment variable KFDASH_STORE_OPTIONS
-    (StoreOptions as JSON), since credentials do not belong in an argument list.
+    Exit code 0 when it is there, 1 when it cannot be read. Options come in the environment variable KFDASH_STORE_OPTIONS,
+    since credentials do not belong in an argument list.
     """
     parser = argparse.ArgumentParser(prog="python -m runs.store", description="Fetch an artifact.")
     parser.add_argument("uri")
     parser.add_argument("path")
+    parser.add_argument("--artifacts", default="artifacts", help="the folder of kfdash's own store")
     parser.add_argument("--limit", type=int, default=FETCH_LIMIT, help="bytes, at most")
     given = parser.parse_args(arguments)
-    options = StoreOptions(**json.loads(os.environ.get("KFDASH_STORE_OPTIONS") or '{"artifacts_dir": "artifacts"}'))
+
+    def tell(done: int, total: int | None) -> None:
+        print(json.dumps({"done": done, "total": total}), flush=True)
+
     try:
-        fetch(
-            given.uri,
-            given.path,
-            options,
-            limit=given.limit,
-            progress=lambda d, t: print(json.dumps({"done": d, "total": t}), flush=True),
-        )
+        fetch(given.uri, given.path, StoreOptions.from_environment(given.artifacts), limit=given.limit, progress=tell)
     except (NotReadable, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def options_text(options: StoreOptions) -> str:
-    """The options as KFDASH_STORE_OPTIONS has them."""
-    return json.dumps(asdict(options))
 
 
 if __name__ == "__main__":

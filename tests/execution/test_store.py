@@ -305,18 +305,33 @@ def test_a_bucket_that_does_not_answer_is_said(options: StoreOptions, tmp_path: 
 
 
 def test_the_program_fetches_and_tells_progress(options: StoreOptions, tmp_path: pathlib.Path) -> None:
+    where = ["--artifacts", options.artifacts_dir]
     found = subprocess.run(
-        [sys.executable, "-m", "runs.store", "minio://kfdash/run/task/file", str(tmp_path / "x")],
-        env={**os.environ, "KFDASH_STORE_OPTIONS": store.options_text(options)},
-        capture_output=True, text=True, timeout=60, check=True, cwd=pathlib.Path(store.__file__).parent.parent,
-    )  # fmt: skip
+        [sys.executable, "-m", "runs.store", "minio://kfdash/run/task/file", str(tmp_path / "x"), *where],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+        cwd=pathlib.Path(store.__file__).parent.parent,
+    )
     assert json.loads(found.stdout.splitlines()[-1]) == {"done": 7, "total": 7}
     assert (tmp_path / "x").read_bytes() == b"content"
 
 
 def test_the_program_says_what_cannot_be_read(
-    options: StoreOptions, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: StoreOptions, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("KFDASH_STORE_OPTIONS", store.options_text(options))
-    assert store.main(["minio://kfdash/nothing", str(tmp_path / "x")]) == 1
+    assert store.main(["minio://kfdash/nothing", str(tmp_path / "x"), "--artifacts", options.artifacts_dir]) == 1
     assert capsys.readouterr().err == "There is nothing at minio://kfdash/nothing.\n"
+
+
+def test_options_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KFDASH_STORE_OPTIONS", '{"allow_private": true, "buckets": {"s3": {"region": "eu-west-1"}}}')
+    assert StoreOptions.from_environment("/a") == StoreOptions("/a", {"s3": {"region": "eu-west-1"}}, True)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"private": true}'])
+def test_options_that_are_wrong_are_named(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("KFDASH_STORE_OPTIONS", text)
+    with pytest.raises(NotReadable, match="KFDASH_STORE_OPTIONS"):
+        StoreOptions.from_environment("/a")

@@ -153,7 +153,7 @@ class Attempt:
         """All that comes before the user's code; leaves `step` behind. Cancelled when it is stopped."""
         order, config = self.order, self.host.config
         try:
-            fetched = await fetch_inputs(order, self.record.work / "inputs", lambda text: self._enter(Phase.STARTING, text))
+            fetched = await fetch_inputs(order, self.record.work / "inputs", config, lambda text: self._enter(Phase.STARTING, text))
             self.prepared = collecting.prepare(order, self.record, config, fetched)
         except (UnsafeLocation, PlaceholderError) as error:
             raise Verdict(str(error), "order") from None
