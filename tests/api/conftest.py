@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
 
@@ -35,7 +35,9 @@ class Api:
     def upload(self, path: str, text: str | bytes, file_name: str = "pipeline.yaml", **query: Any) -> tuple[int, Any]:
         """POST of a package as a form."""
         data = text.encode() if isinstance(text, str) else text
-        form = {"uploadfile": SimpleUploadedFile(file_name, data)}
+        file = io.BytesIO(data)
+        file.name = file_name
+        form = {"uploadfile": file}
         response = self.client.post(self.base + path, form, query_params=query)
         return response.status_code, json.loads(response.content)
 
