@@ -49,11 +49,9 @@ def arguments(
 ) -> list[str]:
     """As `substitute`, from the parts; `constants` has whole placeholders as keys."""
     table = _Table(executor_input, constants, locate)
-    found: list[str] = []
-    for position, element in enumerate(elements):
-        # KFP leaves all but inputs and `{{$}}` in the program's own name as they are.
-        replace = table.in_program if position == 0 else table.in_argument
-        found.extend(replace(text) for text in _resolved(element, table.is_present))
+    resolved = [text for element in elements for text in _resolved(element, table.is_present)]
+    # KFP leaves all but inputs and `{{$}}` in the program's own name as they are.
+    found = [table.in_argument(text) if position else table.in_program(text) for position, text in enumerate(resolved)]
     for text in found:
         if "\0" in text:
             raise PlaceholderError("An argument of the step holds a NUL character, which no command line can carry.")

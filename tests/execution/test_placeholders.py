@@ -130,6 +130,13 @@ def test_the_program_takes_inputs_but_no_outputs() -> None:
     assert arguments([literal], INPUT, CONSTANTS, container_path) == [literal]
 
 
+def test_only_the_first_of_several_from_a_structure_is_the_program() -> None:
+    structure = {"IfPresent": {"InputName": "data", "Then": ["echo", "{{$.inputs.artifacts['data'].uri}}"]}}
+    assert arguments([json.dumps(structure)], INPUT, CONSTANTS, container_path) == ["echo", URI]
+    absent = json.dumps({"IfPresent": {"InputName": "absent", "Then": "wrapper"}})
+    assert arguments([absent, "{{$.outputs.output_file}}"], INPUT, CONSTANTS, container_path) == ["{{$.outputs.output_file}}"]
+
+
 def test_no_command_and_no_arguments_give_no_argument_list() -> None:
     assert arguments([], INPUT, CONSTANTS, container_path) == []
 
