@@ -106,6 +106,8 @@ def _get(parts: SplitResult, address: str, deadline: float) -> tuple[str, bytes]
         if response.status != 200:
             raise NotFetched(f"{host} answers {response.status} {response.reason} for {parts.path!r}.")
         return "", _read_body(response, raw, deadline)
+    except TimeoutError:
+        raise NotFetched(f"{host} did not send the package within {settings.URL_TIMEOUT} s.", unreachable=True) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NotFetched(f"{host} cannot be read: {error}.", unreachable=True) from None
     finally:
@@ -128,5 +130,5 @@ def _left(deadline: float) -> float:
     """The seconds that are left for the whole fetch."""
     left = deadline - time.monotonic()
     if left <= 0:
-        raise TimeoutError(f"it took longer than {settings.URL_TIMEOUT} s")
+        raise TimeoutError
     return left
