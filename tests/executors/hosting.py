@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,11 +75,26 @@ class RunningHost:
         return self.process.wait(30)
 
 
+@functools.cache
+def _shared_environments() -> pathlib.Path:
+    """Environments that all hosts of a test session use: making them takes longer than most tests."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="kfdash-environments-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 @contextlib.contextmanager
-def running_host(*options: str, environment: dict[str, str] | None = None) -> Iterator[RunningHost]:
-    """A host for the time of a test, in a folder with a short name (sockets' paths may have about 100 bytes)."""
+def running_host(*options: str, environment: dict[str, str] | None = None, fresh: bool = False) -> Iterator[RunningHost]:
+    """A host for the time of a test, in a folder with a short name (sockets' paths may have about 100 bytes).
+
+    A `fresh` one has no environments yet.
+    """
     with tempfile.TemporaryDirectory(prefix="kfdash-") as folder:
-        host = RunningHost(pathlib.Path(folder), options, environment or {}).start()
+        host = RunningHost(pathlib.Path(folder), options, environment or {})
+        if not fresh:
+            (host.folder / "host").mkdir()
+            (host.folder / "host" / "environments").symlink_to(_shared_environments())
+        host.start()
         try:
             yield host
         finally:

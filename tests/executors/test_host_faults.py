@@ -276,15 +276,19 @@ def test_packages_that_cannot_be_installed_are_named_with_the_reason(host, watch
     assert not list((host.folder / "host" / "environments").glob("*.building"))
 
 
-def test_two_steps_with_the_same_packages_build_once(host, watcher):
-    steps = [step(add, {"a": n, "b": 1}, outputs={"Output": ParameterType.NUMBER_INTEGER}) for n in range(3)]
-    watcher.executor.start(steps)
-    for number, made in enumerate(steps):
-        end = watcher.end_of(made)
-        assert isinstance(end, AttemptSucceeded), end
-        assert end.outputs.parameters == {"Output": number + 1}
-    folders = [entry for entry in (host.folder / "host" / "environments").iterdir() if entry.is_dir()]
-    assert len(folders) == 2  # and the one without packages
+def test_two_steps_with_the_same_packages_build_once():
+    with running_host(fresh=True) as host:
+        watcher = Watcher(LocalExecutor(host.socket), 30)
+        steps = [step(add, {"a": n, "b": 1}, outputs={"Output": ParameterType.NUMBER_INTEGER}) for n in range(3)]
+        watcher.executor.start(steps)
+        for number, made in enumerate(steps):
+            end = eventually(lambda made=made: watcher.executor.look([key_of(made)])[0].fact, "an end")
+            while isinstance(end, AttemptProgressed):
+                time.sleep(0.05)
+                end = watcher.executor.look([key_of(made)])[0].fact
+            assert isinstance(end, AttemptSucceeded), end
+            assert end.outputs.parameters == {"Output": number + 1}
+        assert len([entry for entry in (host.folder / "host" / "environments").iterdir() if entry.is_dir()]) == 1
 
 
 def test_steps_beyond_the_places_wait_and_can_be_stopped_meanwhile():
