@@ -8,8 +8,9 @@ import pytest
 import yaml
 from kfp import dsl
 
-from runs.executors.local.host.recipe import recognise
+from runs.executors.local.host.recipe import KFP_RUNTIME, recognise
 
+RUNTIME = ".".join(map(str, KFP_RUNTIME))
 TYPING = 'typing-extensions>=3.7.4,<5; python_version<"3.9"'
 
 
@@ -57,7 +58,7 @@ def test_a_component_with_a_virtual_environment_of_its_own_is_recognised():
 @pytest.mark.parametrize("packages", [[], ["a"]])
 def test_without_kfp_in_the_command_it_is_still_there(packages):
     recipe = recognise(compiled(packages_to_install=packages, install_kfp_package=False))
-    assert recipe.installs[-1] == ("kfp", "--no-deps")
+    assert recipe.installs[-1] == (f"kfp=={RUNTIME}", "--no-deps")
     assert recipe.source
 
 
@@ -115,3 +116,14 @@ def test_every_lightweight_component_of_the_conformance_pipelines_is_recognised(
                     assert recipe.source, path
                     count += 1
     assert count > 200
+
+
+@pytest.mark.parametrize(
+    ("written", "installed"),
+    [("2.9.0", RUNTIME), ("2.14.6", RUNTIME), (RUNTIME, RUNTIME), ("2.99.0", "2.99.0"), ("1.8.22", "1.8.22"), ("3.0.0", "3.0.0")],
+)
+def test_the_compilers_own_line_gets_our_executor_unless_it_names_a_newer_one(written, installed):
+    script = f"python3 -m pip install --quiet 'kfp=={written}' '--no-deps' && \"$0\" \"$@\""
+    assert recognise(["sh", "-c", script, "echo", "hi"]).installs == ((f"kfp=={written}", "--no-deps"),)
+    compiled_source = compiled()
+    assert recognise(["sh", "-c", script, *compiled_source[3:]]).installs == ((f"kfp=={installed}", "--no-deps"),)

@@ -13,6 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 EXECUTOR_MODULE = "kfp.dsl.executor_main"
+# What runs a lightweight component is the platform's to choose: the compiler writes down its own version, which may be one
+# that was never released with what the component uses, and older components run unchanged under a newer executor. One version
+# for all of them also is one warm environment for all of them.
+KFP_RUNTIME = (2, 17, 3)
 
 _ENSURE_PIP = re.compile(r"if ! \[ -x \"\$\(command -v pip\)\" \]; then\s.*?\sfi\s", re.DOTALL)
 _MAKE_VENV = re.compile(
@@ -76,9 +80,24 @@ def recognise(argv: Sequence[str]) -> Recipe:
             installs, rest = found, rest[3:]
     if len(rest) >= 4 and rest[0] == "sh" and rest[1] in ("-ec", "-ce") and _RUN_EXECUTOR.fullmatch(rest[2]):
         if not any(_brings_kfp(install) for install in installs or ()):
-            installs = (*(installs or ()), ("kfp", "--no-deps"))  # the image would have had it
+            installs = (*(installs or ()), ("kfp==2.0.0", "--no-deps"))  # the image would have had one
+        installs = tuple(_with_runtime(install) for install in installs or ())
         return Recipe(installs, tuple(rest), rest[3], tuple(rest[4:]))
     return Recipe(installs, tuple(rest))
+
+
+def _with_runtime(install: tuple[str, ...]) -> tuple[str, ...]:
+    """The compiler's own line (`kfp==…` without dependencies), raised to our version where it names an older one of KFP 2."""
+    if "--no-deps" not in install:
+        return install
+    return tuple(_raised(word) for word in install)
+
+
+def _raised(word: str) -> str:
+    pinned = re.fullmatch(r"kfp==(2)\.(\d+)\.(\d+)", word)
+    if pinned is None or tuple(map(int, pinned.groups())) >= KFP_RUNTIME:
+        return word
+    return "kfp==" + ".".join(map(str, KFP_RUNTIME))
 
 
 def _brings_kfp(install: Sequence[str]) -> bool:
