@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-websocket_urlpatterns: list[URLPattern] = []
+from runs import consumers
+
+websocket_urlpatterns: list[URLPattern] = [
+    path("ws/runs/", consumers.RunsConsumer.as_asgi()),  # type: ignore[list-item]
+    path("ws/runs/<uuid:run_id>/", consumers.RunConsumer.as_asgi()),  # type: ignore[list-item]
+]

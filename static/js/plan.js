@@ -1,16 +1,7 @@
 // The graph of a pipeline before any run: opening and folding groups goes through the address.
 import { Graph } from "./graph.js";
 import { onKey } from "./keys.js";
-
-/** The address with a group's state in `open` turned round; a folded group takes what is open inside it along. */
-export function toggled(href, path) {
-  const url = new URL(href), open = (url.searchParams.get("open") ?? "").split(",").filter(Boolean);
-  const template = path.replace(/\[\d+\]/g, "");
-  const rest = open.filter((other) => other !== template && !other.startsWith(`${template}/`));
-  if (rest.length === open.length || !open.includes(template)) rest.push(template);
-  if (rest.length) url.searchParams.set("open", rest.join(",")); else url.searchParams.delete("open");
-  return url;
-}
+import { toggled } from "./opened.js";
 
 const KEPT = "kfdash.graph.spot";
 

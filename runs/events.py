@@ -1,0 +1,40 @@
+"""What happened in a run, in words."""
+
+from __future__ import annotations
+
+from kfdash import words
+from runs.models import RunEvent
+
+_SAID = {
+    "run.started": "The run began",
+    "run.succeeded": "The run succeeded",
+    "run.failed": "The run failed",
+    "run.canceling": "The run is being stopped",
+    "run.canceled": "The run was stopped",
+    "task.started": "Began",
+    "task.succeeded": "Succeeded",
+    "task.cached": "Taken from the cache",
+    "task.failed": "Failed",
+    "task.skipped": "Skipped",
+    "task.canceling": "Is being stopped",
+    "task.canceled": "Stopped",
+    "attempt.started": "Attempt {attempt} was ordered",
+    "attempt.waiting": "Attempt {attempt} waits",
+    "attempt.failed": "Attempt {attempt} failed",
+    "attempt.lost": "Attempt {attempt} was lost",
+    "attempt.retry": "Is tried again",
+}
+
+
+def told(event: RunEvent) -> str:
+    """An event as a sentence."""
+    verb = event.kind.partition(".")[2].replace("_", " ")
+    text = _SAID.get(event.kind, f"{event.kind.partition('.')[0].capitalize()} {verb}").format(attempt=event.attempt or 1)
+    reason = str(event.data.get("reason", "")).strip()
+    if event.kind == "attempt.progressed":
+        return reason
+    if reason.lower().startswith(text.lower()):
+        return reason
+    if event.kind.startswith("run.") and event.data.get("children"):
+        text += f", {words.counted(event.data['children'], 'step')}"
+    return f"{text}: {reason}" if reason else f"{text}."

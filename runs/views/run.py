@@ -1,0 +1,285 @@
+"""The page of a run: complete from the server, its parts again for the script that keeps it fresh, and what is done to it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
+
+from kfdash import words
+from pipelines import specifications
+from pipelines.spec.platform import local_notices
+from runs import logs, logstore, models, services
+from runs.engine.model import CacheUse, State
+from runs.tree import Step, Tree, read_tree, step_name
+from runs.views import panel, steps
+from runs.views.steps import Address
+
+_PARTS = {"left": "runs/_left.html", "panel": "runs/_panel.html", "head": "runs/_head.html", "rows": "runs/_steprows.html"}
+_LOG_LIMIT = 1000  # lines in one answer
+_FOUND_LIMIT = 500
+
+
+@require_safe
+def run_detail(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+    """The page; `part=left|panel|head|rows` gives that part of it alone."""
+    run = _run(run_id)
+    tree = read_tree(run, specifications.load(run.specification_id))
+    address = Address.read(request.GET)
+    part = request.GET.get("part", "")
+    if part == "rows":
+        first = request.GET.get("from", "0")
+        return render(request, _PARTS[part], steps.rows_context(run, tree, address, int(first) if first.isdecimal() else 0))
+    if not part and not address.task and run.state == State.FAILED:
+        address = _at_first_failure(tree, address)
+    context: dict[str, Any] = {"run": run, "section": "runs", "address": address, "event_number": run.event_number}
+    if part in ("", "head"):
+        context |= head(run, tree, address)
+    if part in ("", "left"):
+        context |= steps.context(run, tree, address)
+    if part in ("", "panel"):
+        context["panel"] = panel.context(run, tree, address)
+    return render(request, _PARTS.get(part, "runs/run.html"), context)
+
+
+def _run(run_id: uuid.UUID) -> models.Run:
+    rows = models.Run.objects.select_related("version__pipeline", "experiment", "specification")
+    return get_object_or_404(rows.defer("specification__pipeline", "specification__platform", "version__package"), pk=run_id)
+
+
+def _at_first_failure(tree: Tree, address: Address) -> Address:
+    """A failed run opens at the log of the step that explains it."""
+    culprit = first_failed(tree)
+    if culprit is None:
+        return address
+    return Address(**{**address.__dict__, "task": culprit.path, "tab": "log" if culprit.attempt else "overview"})
+
+
+def first_failed(tree: Tree) -> Step | None:
+    """The step that failed first."""
+    failed = [step for step in tree.leaves() if step.state == "FAILED"]
+    return min(failed, key=lambda step: (step.finished_at is None, step.finished_at or step.path), default=None)
+
+
+# --- the head -------------------------------------------------------------------------------------------------------
+
+
+def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
+    """Title, facts, banner or notice, and what the stop dialog says."""
+    root = tree.root
+    usual = panel.usual_time(run, "root", root)
+    return {
+        "trouble": _trouble(run, tree, address),
+        "stop": _stop_question(run, tree) if not State(run.state).is_final else None,
+        "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
+        "is_final": State(run.state).is_final,
+        "notices": _notices(tree) if settings.EXECUTOR == "local" else [],
+        "launch_href": _launch_href(run),
+    }
+
+
+def _launch_href(run: models.Run) -> str:
+    if run.version is None:
+        return ""
+    return reverse("launch", args=[run.version.pipeline_id, run.version_id]) + f"?run={run.pk}"
+
+
+def _notices(tree: Tree) -> list[str]:
+    return list(dict.fromkeys(notice.sentence for notice in local_notices(tree.spec)))
+
+
+def _trouble(run: models.Run, tree: Tree, address: Address) -> dict[str, Any] | None:
+    """The banner of a failed run, or the notice of a first trouble while it goes on: who, why, and what follows."""
+    if run.state == State.FAILED and not any(step.state == "FAILED" for step in tree.leaves()):
+        return {"state": "FAILED", "banner": True, "name": "", "reason": run.reason or "The run failed.", "more": "", "href": ""}
+    step = first_failed(tree)
+    if step is not None:
+        count = sum(1 for leaf in tree.leaves() if leaf.state == "FAILED")
+        skipped = [leaf for leaf in tree.leaves() if leaf.state == "SKIPPED" and leaf.cause.startswith("upstream")]
+        more = f"{count} steps failed; this was the first. " if count > 1 else ""
+        if run.state == State.FAILED:
+            more += _did_not_run(tree, skipped)
+        else:
+            more += "Other steps go on." if not State(run.state).is_final else ""
+        return {
+            "state": "FAILED",
+            "banner": run.state == State.FAILED,
+            "name": step_name(tree.spec, step.path),
+            "path": step.path,
+            "reason": step.reason,
+            "more": more,
+            "href": address.to(task=step.path, tab="log" if step.attempt else "overview", attempt=0),
+        }
+    waiting = next((leaf for leaf in tree.leaves() if leaf.state == "PENDING" and leaf.attention), None)
+    if waiting is not None and not State(run.state).is_final:
+        return {
+            "state": "PENDING",
+            "banner": False,
+            "name": step_name(tree.spec, waiting.path),
+            "path": waiting.path,
+            "reason": waiting.reason,
+            "more": "",
+            "href": address.to(task=waiting.path, tab="overview", attempt=0),
+        }
+    return None
+
+
+def _did_not_run(tree: Tree, skipped: list[Step]) -> str:
+    if not skipped:
+        return ""
+    names = [step_name(tree.spec, step.path) for step in skipped[:2]]
+    if len(skipped) > 2:
+        return f"{', '.join(names)} and {words.counted(len(skipped) - 2, 'more step')} did not run because of it."
+    return f"{' and '.join(names)} did not run because of it."
+
+
+def _stop_question(run: models.Run, tree: Tree) -> dict[str, Any]:
+    """What the dialog says: what happens to whom, exit tasks included; after a first stop it offers the second kind."""
+    leaves = list(tree.leaves())
+    running = sum(1 for step in leaves if step.state in ("RUNNING", "CANCELING"))
+    waiting = sum(1 for step in leaves if step.state == "PENDING")
+    exits = _exit_names(tree)
+    if run.stop:
+        text = f"{words.counted(running, 'running step')} will be ended at once." if running else "Nothing runs any more."
+        text += f" {_and(exits)} will not run." if exits else ""
+        return {"again": True, "force": run.stop == "force", "text": text}
+    parts = [
+        f"{words.counted(running, 'running step')} get{'s' if running == 1 else ''} {settings.STOP_GRACE} s to end"
+        if running
+        else ""
+    ]
+    parts.append(f"{words.counted(waiting, 'step')} will not start" if waiting else "")
+    text = ", ".join(part for part in parts if part) or "What has not begun will not start"
+    return {
+        "again": False,
+        "force": False,
+        "text": f"{text}.",
+        "exits": f"{_and(exits)} still run{'s' if len(exits) == 1 else ''}." if exits else "",
+    }
+
+
+def _exit_names(tree: Tree) -> list[str]:
+    """Top-level exit tasks that have not ended."""
+    found = []
+    for step in tree.children.get("root", []):
+        task, _ = tree.spec.at(step.path)
+        if task is not None and task.waits_for_any_end and task.dependencies and not State(step.state).is_final:
+            found.append(step_name(tree.spec, step.path))
+    return found
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""
+
+
+# --- what is done to it ---------------------------------------------------------------------------------------------
+
+
+@require_POST
+def run_stop(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+    """Stops the run; `force=1` at once, without exit tasks."""
+    run = _run(run_id)
+    force = request.POST.get("force") == "1"
+    try:
+        services.stop_run(run, by=request.user.get_username() if request.user.is_authenticated else "", force=force)
+    except services.NotStoppable as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{run.name} #{run.number} is being stopped{' at once' if force else ''}.")
+    return redirect(_same_page(request, run))
+
+
+@require_POST
+def run_again(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+    """Launches the same again: same pipeline, inputs and experiment; `cache` says what it does with the cache."""
+    run = _run(run_id)
+    wanted = request.POST.get("cache", run.cache)
+    experiment = run.experiment if run.experiment and run.experiment.storage_state == models.StorageState.AVAILABLE else None
+    try:
+        fresh = services.launch_run(
+            specification=models.Run.objects.select_related("specification").get(pk=run.pk).specification,
+            arguments=run.parameters,
+            name=run.name,
+            description=run.description,
+            experiment=experiment,
+            version=run.version,
+            cache=CacheUse(wanted) if wanted in set(CacheUse) else CacheUse(run.cache),
+            pipeline_root=run.requested_root,
+            service_account=run.service_account,
+            namespace=run.namespace,
+            by=request.user.get_username() if request.user.is_authenticated else "",
+            tags=run.tags,
+        )
+    except services.ArgumentsRefused as error:
+        messages.error(request, "Its inputs do not fit any more: " + " ".join(error.errors.values()))
+        return redirect(_launch_href(run) or _same_page(request, run))
+    except services.NotLaunchable as error:
+        messages.error(request, str(error))
+        return redirect(_same_page(request, run))
+    return redirect("run-detail", fresh.pk)
+
+
+def _same_page(request: HttpRequest, run: models.Run) -> str:
+    """The run's page, as it was seen."""
+    query = request.POST.get("query", "")
+    return reverse("run-detail", args=[run.pk]) + (query if query.startswith("?") else "")
+
+
+# --- its logs -------------------------------------------------------------------------------------------------------
+
+
+def _log(run_id: uuid.UUID, request: HttpRequest) -> tuple[models.Attempt, str]:
+    attempt = models.Attempt.objects.filter(run_id=run_id, name=request.GET.get("attempt", "")).first()
+    if attempt is None:
+        raise Http404("This run has no such attempt.")
+    return attempt, f"{run_id}/{attempt.name}"
+
+
+@require_safe
+def run_log(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+    """Lines of an attempt's log from number `first`, at most `limit`: `{lines: [[number, µs, stream, level, text]], count}`."""
+    attempt, key = _log(run_id, request)
+    first, limit = (request.GET.get(name, "") for name in ("first", "limit"))
+    found = logs.read(
+        key,
+        first=max(1, int(first)) if first.isdecimal() else 1,
+        limit=min(_LOG_LIMIT, int(limit)) if limit.isdecimal() else panel.LOG_BLOCK,
+    )
+    return JsonResponse(
+        {"lines": [_line(line) for line in found], "count": logs.count(key), "ended": attempt.finished_at is not None}
+    )
+
+
+@require_safe
+def run_log_search(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
+    """Lines that contain `q` and have `level` or a worse one, after number `after`: `{found: […], more: bool}`."""
+    _, key = _log(run_id, request)
+    after, level = request.GET.get("after", ""), request.GET.get("level", "")
+    found = logs.search(
+        key,
+        request.GET.get("q", ""),
+        level=level if level in ("warning", "error") else "",
+        after=int(after) if after.isdecimal() else 0,
+        limit=_FOUND_LIMIT,
+    )
+    return JsonResponse({"found": [_line(line) for line in found], "more": len(found) == _FOUND_LIMIT})
+
+
+@require_safe
+def run_log_download(request: HttpRequest, run_id: uuid.UUID) -> HttpResponseBase:
+    """The whole log as a text file."""
+    attempt, key = _log(run_id, request)
+    response: HttpResponseBase = StreamingHttpResponse(logs.stream_text(key), content_type="text/plain; charset=utf-8")
+    response["Content-Disposition"] = f'attachment; filename="{attempt.name}.log"'
+    return response
+
+
+def _line(line: logs.LogLine) -> list[Any]:
+    level = "sys" if line.stream == "k" else logstore.level_of(line)
+    return [line.number, line.at, line.stream, level, line.text]

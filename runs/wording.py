@@ -1,0 +1,147 @@
+"""What is said of a step in one line and in one sentence, from the message that the live view is told (`runs.messages`).
+
+Pages and sockets both use it, so that a step is worded the same before and after a change.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from kfdash import words
+
+Message = Mapping[str, Any]
+
+_LINE = 34  # characters of a box's second line
+_CAUSES = {
+    "out-of-memory": "out of memory",
+    "timeout": "ran into its time limit",
+    "upstream-failed": "",
+    "deadline": "ran into its time limit",
+}
+_FALSE = re.compile(r"^(?:Skipped|No iterations) because (?P<expression>.*) is false(?: \((?P<seen>.*)\))?\.$", re.DOTALL)
+
+
+def said(message: Message) -> dict[str, str]:
+    """What a page shows beside a step's state: `line` (box), `why` (table), `since` (ISO time while a clock runs)."""
+    return {"line": line(message), "why": why(message), "since": since(message)}
+
+
+def line(message: Message) -> str:
+    """The second line of a box: how long, or why not."""
+    state = message["state"]
+    if state == "PENDING":
+        return _cut(_pending(message))
+    if state == "RUNNING":
+        if message["kind"] == "loop":
+            return counts(message)
+        if message["reason"] and not is_group(message):
+            return _cut(_clause(message["reason"]))
+        return words.duration(seconds(message))
+    if state == "SUCCEEDED":
+        if message["cached"]:
+            return "cached"
+        if message["kind"] == "loop":
+            return f"{message['succeeded']} of {message['children']}, {words.duration(seconds(message))}"
+        return words.duration(seconds(message))
+    if state == "CANCELING":
+        return "stopping"
+    if state == "CANCELED":
+        taken = seconds(message)
+        return f"stopped after {words.duration(taken)}" if taken else "stopped"
+    if message["kind"] == "loop":
+        return counts(message)
+    return _cut(_because(message))
+
+
+def why(message: Message) -> str:
+    """The sentence of a table's row; empty where there is nothing to explain."""
+    state = message["state"]
+    if state == "PENDING":
+        return _first_upper(message["reason"] or _pending(message))
+    if message["kind"] == "loop" and state in ("RUNNING", "CANCELING", "FAILED"):
+        return counts(message) if state != "FAILED" else message["reason"]
+    if is_group(message) and state in ("RUNNING", "SUCCEEDED") and message["children"]:
+        noun = "iteration" if message["kind"] == "loop" else "step"
+        return f"{message['ended']} of {words.counted(message['children'], noun)}"
+    if state == "SUCCEEDED" and message["cached"]:
+        return "Reused from an earlier run"
+    return str(message["reason"])
+
+
+def since(message: Message) -> str:
+    """When the clock of a running step began, ISO time; empty where its line is no clock."""
+    if message["state"] != "RUNNING" or message["kind"] == "loop" or (message["reason"] and not is_group(message)):
+        return ""
+    return message["started"] or message["ready"] or ""
+
+
+def counts(message: Message) -> str:
+    """`6 done, 3 running, 1 failed` of a loop's iterations."""
+    done = message["succeeded"]
+    parts = [
+        f"{done:,} done" if done or not message["failed"] else "",
+        f"{message['running']:,} running" if message["running"] else "",
+    ]
+    parts.append(f"{message['failed']:,} failed" if message["failed"] else "")
+    return ", ".join(part for part in parts if part) or f"0 of {message['children']:,}"
+
+
+def seconds(message: Message) -> float | None:
+    """How long a task took or has taken, from its first sign of life."""
+    begin = message["started"] or message["ready"]
+    if not begin:
+        return None
+    end = message["finished"]
+    now = datetime.fromisoformat(end) if end else datetime.now().astimezone()
+    return max(0.0, (now - datetime.fromisoformat(begin)).total_seconds())
+
+
+def is_group(message: Message) -> bool:
+    """Whether the task has children instead of attempts."""
+    return message["kind"] in ("dag", "loop")
+
+
+def _pending(message: Message) -> str:
+    if message["reason"]:
+        return _clause(message["reason"])
+    if message["waiting_on"]:
+        return f"after {words.counted(message['waiting_on'], 'step')}"
+    if message["retry_at"]:
+        return "waits for its next attempt"
+    if message["attempt"] or message["ready"]:
+        return "queued"
+    return ""
+
+
+def _because(message: Message) -> str:
+    """A short form of why a task was skipped or failed."""
+    reason = message["reason"]
+    if short := _CAUSES.get(message["cause"]):
+        return short
+    if (false := _FALSE.match(reason)) is not None:
+        return f"not taken: {false['seen']}" if false["seen"] else "not taken"
+    if reason.startswith("Did not run because "):
+        return reason.removeprefix("Did not run ").rstrip(".")
+    return _clause(reason) or words.state_word(message["state"]).lower()
+
+
+def _clause(reason: str) -> str:
+    """The first clause of a sentence, begun in lower case where that is no name."""
+    text = reason.strip().split("\n", 1)[0]
+    for stop in (": ", ". ", "; "):
+        if 8 <= text.find(stop) <= _LINE + 20:
+            text = text[: text.find(stop)]
+    text = text.rstrip(".")
+    text = text.removeprefix("The step ")
+    return text[:1].lower() + text[1:] if text[1:2].islower() or text[1:2] == " " else text
+
+
+def _first_upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LINE else text[: _LINE - 1].rstrip() + "…"

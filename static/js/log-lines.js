@@ -1,0 +1,59 @@
+// One line of a log as an element, and the runs of library frames that fold away. All text goes in as text.
+
+const LIBRARY = /^\s*File "[^"]*(?:site-packages|dist-packages|\/lib\/python3[^"]*|<frozen [^"]*)[^"]*", line \d+/;
+const FRAME = /^\s*File "[^"]+", line \d+/;
+const FEWEST_FOLDED = 4; // lines
+
+/** Line: [number, µs, stream, level, text]. `time(µs)` gives the second column, `needle` is marked. */
+export function lineElement([number, at, stream, level, text], { time, needle, chosen }) {
+  const row = document.createElement("div"), link = document.createElement("a"), clock = document.createElement("time"), body = document.createElement("span");
+  row.className = `ln ${level}${chosen ? " at" : ""}`;
+  row.id = `L${number}`;
+  row.dataset.number = number;
+  link.href = `#L${number}`;
+  link.textContent = number.toLocaleString("en");
+  clock.textContent = time(at);
+  if (stream === "k") {
+    const chip = document.createElement("span");
+    chip.className = "chip";
+    chip.textContent = "kfdash";
+    body.append(chip);
+  }
+  marked(body, text, needle);
+  row.append(link, clock, body);
+  return row;
+}
+
+function marked(body, text, needle) {
+  if (!needle) return void body.append(text);
+  const low = text.toLowerCase(), sought = needle.toLowerCase();
+  let from = 0;
+  for (let at = low.indexOf(sought); at >= 0 && from < text.length; at = low.indexOf(sought, from)) {
+    const mark = document.createElement("mark");
+    mark.textContent = text.slice(at, at + sought.length);
+    body.append(text.slice(from, at), mark);
+    from = at + sought.length;
+  }
+  body.append(text.slice(from));
+}
+
+/** Groups lines: arrays are runs of library frames of a traceback, long enough to fold; all else is a line. */
+export function folded(lines) {
+  const found = [];
+  let run = [];
+  const close = () => {
+    if (run.length >= FEWEST_FOLDED) found.push(run); else found.push(...run.map((line) => line));
+    run = [];
+  };
+  let inside = false;
+  const groups = found;
+  for (const line of lines) {
+    const text = line[4];
+    if (LIBRARY.test(text)) inside = true;
+    else if (FRAME.test(text) || !/^\s{2,}/.test(text)) inside = false;
+    if (inside) run.push(line);
+    else { close(); groups.push(line); }
+  }
+  close();
+  return found.map((item) => (Array.isArray(item[0]) ? { fold: item } : { line: item }));
+}

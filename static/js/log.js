@@ -1,0 +1,403 @@
+// The log: blocks of 200 lines, of which only those in sight are filled; it follows, searches, filters, links.
+import { folded, lineElement } from "./log-lines.js";
+import { duration } from "./times.js";
+
+const BLOCK = 200, LINE = 19, KEPT_LINES = 40000;
+const STORE = "kfdash.log";
+const TIMES = ["clock", "since", "off"];
+const TIME_WORDS = { clock: "clock", since: "since the start", off: "off" };
+
+export class LogView {
+  constructor(root, live) {
+    this.root = root;
+    this.live = live;
+    this.box = root.querySelector("[data-log-lines]");
+    this.key = root.dataset.key;
+    this.count = Number(root.dataset.count);
+    this.ended = root.hasAttribute("data-ended");
+    this.lines = new Map();
+    this.fetching = new Map();
+    this.unfolded = new Set();
+    this.chosen = this.#fromHash();
+    this.needle = "";
+    this.hits = [];
+    this.level = "";
+    this.unread = 0;
+    this.stop = new AbortController();
+    this.prefer = { wrap: false, time: "clock", ...JSON.parse(localStorage.getItem(STORE) ?? "{}") };
+    this.#takeFromPage();
+    this.observer = new IntersectionObserver((entries) => entries.forEach((entry) => this.#seen(entry)), { root: this.box, rootMargin: "1500px 0px" });
+    this.#build();
+    this.#buttons();
+    this.#preferences();
+    this.following = !this.ended && !this.chosen;
+    this.#showFollow();
+    if (this.chosen) this.show(this.chosen[0]); else this.#bottom();
+    this.follow();
+  }
+
+  close() {
+    this.observer.disconnect();
+    this.stop.abort();
+    this.live?.send({ type: "log.leave" });
+  }
+
+  /** Asks the socket for what comes after our last line; also after a lost connection. */
+  follow() {
+    this.live?.send({ type: "log.follow", log: this.key, from: this.count + 1 });
+  }
+
+  /** Lines from the socket: { log, lines, count, ended }. */
+  take({ log, lines, count, ended }) {
+    if (log !== this.key) return;
+    for (const line of lines) this.lines.set(line[0], line);
+    if (count > this.count) {
+      const before = this.count, atBottom = this.following;
+      this.count = count;
+      this.#grow(before);
+      this.unread += count - before;
+      if (atBottom) this.#bottom(); else this.#offerNew();
+      this.root.querySelector("[data-log-total]").textContent = `${count.toLocaleString("en")} lines`;
+      for (const line of lines) this.#countLevel(line);
+    }
+    if (ended) this.finish();
+  }
+
+  /** The attempt is over: nothing more will come. */
+  finish() {
+    if (this.ended) return;
+    this.ended = true;
+    this.root.setAttribute("data-ended", "");
+    const button = this.root.querySelector("[data-log-follow]");
+    button.disabled = true;
+    button.title = "Follow: the step has ended";
+    this.#showFollow();
+  }
+
+  // --- blocks ---
+
+  #takeFromPage() {
+    for (const row of this.box.querySelectorAll(".ln")) {
+      const body = row.querySelector("span"), chip = body.querySelector(".chip"), level = row.className.split(" ")[1] ?? "";
+      const text = chip ? body.textContent.slice(chip.textContent.length) : body.textContent;
+      this.lines.set(Number(row.dataset.number), [Number(row.dataset.number), Number(row.querySelector("time").dataset.at), chip ? "k" : "o", level, text]);
+    }
+  }
+
+  #build() {
+    if (!this.count) return;
+    this.box.replaceChildren();
+    this.#grow(0);
+  }
+
+  #grow(before) {
+    this.box.querySelector(".log-none")?.remove();
+    if (this.level) return;
+    const blocks = Math.ceil(this.count / BLOCK);
+    const last = before ? this.box.querySelector(`[data-block="${Math.ceil(before / BLOCK) - 1}"]`) : null;
+    if (last?.dataset.filled) this.#fill(last); else if (last) this.#empty(last);
+    for (let index = this.box.querySelectorAll("[data-block]").length; index < blocks; index += 1) {
+      const block = document.createElement("div");
+      block.dataset.block = index;
+      this.#empty(block);
+      this.box.append(block);
+      this.observer.observe(block);
+    }
+  }
+
+  #range(block) {
+    const first = Number(block.dataset.block) * BLOCK + 1;
+    return [first, Math.min(this.count, first + BLOCK - 1)];
+  }
+
+  #empty(block) {
+    const [first, last] = this.#range(block);
+    const height = block.dataset.filled ? block.getBoundingClientRect().height : (last - first + 1) * LINE;
+    delete block.dataset.filled;
+    block.replaceChildren();
+    block.style.height = `${height}px`;
+  }
+
+  #seen({ target, isIntersecting }) {
+    if (isIntersecting) this.#fill(target);
+    else if (target.dataset.filled) this.#empty(target);
+  }
+
+  async #fill(block) {
+    const [first, last] = this.#range(block);
+    if (!this.#have(first, last)) {
+      block.dataset.wanted = "yes";
+      if (!await this.#fetch(first, last) || !block.isConnected || this.level) return;
+    }
+    const lines = [];
+    for (let number = first; number <= last; number += 1) if (this.lines.has(number)) lines.push(this.lines.get(number));
+    block.replaceChildren(...this.#elements(lines));
+    block.style.height = "";
+    block.dataset.filled = "yes";
+    this.#current();
+    if (this.following) this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  #elements(lines) {
+    return folded(lines).map(({ line, fold }) => {
+      if (line) return this.#element(line);
+      const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.#isChosen(number) || (this.needle && text.toLowerCase().includes(this.needle.toLowerCase())));
+      if (open) {
+        const part = document.createDocumentFragment();
+        part.append(...fold.map((one) => this.#element(one)));
+        return part;
+      }
+      const row = document.createElement("div"), button = document.createElement("button");
+      row.className = "foldl";
+      button.className = "btn plain s";
+      button.type = "button";
+      button.dataset.unfoldLines = first;
+      button.textContent = `› ${fold.length} lines of library frames`;
+      row.append(button);
+      return row;
+    });
+  }
+
+  #element(line) {
+    return lineElement(line, { time: (at) => this.#time(at), needle: this.needle, chosen: this.#isChosen(line[0]) });
+  }
+
+  #have(first, last) {
+    for (let number = first; number <= last; number += 1) if (!this.lines.has(number)) return false;
+    return true;
+  }
+
+  async #fetch(first, last) {
+    const key = `${first}-${last}`;
+    if (!this.fetching.has(key)) this.fetching.set(key, this.#get(this.root.dataset.linesUrl, { first, limit: last - first + 1 }));
+    const answer = await this.fetching.get(key);
+    this.fetching.delete(key);
+    if (!answer) return false;
+    if (this.lines.size > KEPT_LINES) this.lines.clear();
+    for (const line of answer.lines) this.lines.set(line[0], line);
+    return true;
+  }
+
+  async #get(address, query) {
+    const url = new URL(address, location.href);
+    url.searchParams.set("attempt", this.root.dataset.attempt);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    try {
+      const answer = await fetch(url, { signal: this.stop.signal });
+      if (!answer.ok) throw new Error(String(answer.status));
+      this.#problem("");
+      return await answer.json();
+    } catch (error) {
+      if (error.name !== "AbortError") this.#problem("The log could not be read. It is tried again when you scroll.");
+      return null;
+    }
+  }
+
+  #problem(text) {
+    let note = this.root.querySelector(".log-problem");
+    if (!text) return note?.remove();
+    if (!note) {
+      note = document.createElement("p");
+      note.className = "log-problem";
+      note.setAttribute("role", "alert");
+      this.box.before(note);
+    }
+    note.textContent = text;
+    return undefined;
+  }
+
+  // --- where one looks ---
+
+  #bottom() {
+    this.unread = 0;
+    this.#offerNew();
+    this.box.scrollTop = this.box.scrollHeight;
+  }
+
+  /** Brings a line into the middle, fetching what is around it. */
+  async show(number) {
+    if (this.level) this.#setLevel("");
+    const block = this.box.querySelector(`[data-block="${Math.floor((number - 1) / BLOCK)}"]`);
+    if (!block) return;
+    this.following = false;
+    this.#showFollow();
+    await this.#fill(block);
+    block.querySelector(`[data-number="${number}"]`)?.scrollIntoView({ block: "center" });
+  }
+
+  #offerNew() {
+    const button = this.root.querySelector("[data-log-new]");
+    button.hidden = !this.unread || this.following;
+    button.textContent = `${this.unread.toLocaleString("en")} new line${this.unread === 1 ? "" : "s"}`;
+  }
+
+  #showFollow() {
+    const button = this.root.querySelector("[data-log-follow]");
+    button.setAttribute("aria-pressed", String(this.following && !this.ended));
+    if (this.following) this.unread = 0;
+    this.#offerNew();
+  }
+
+  #buttons() {
+    const on = (selector, event, action) => this.root.querySelector(selector).addEventListener(event, action);
+    let last = 0;
+    this.box.addEventListener("scroll", () => {
+      const atBottom = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 30, up = this.box.scrollTop < last - 4;
+      last = this.box.scrollTop;
+      if (this.following && up && !atBottom) { this.following = false; this.#showFollow(); }
+      else if (!this.following && atBottom && !this.ended && !this.level) { this.following = true; this.#showFollow(); }
+    });
+    on("[data-log-new]", "click", () => { this.following = true; this.#showFollow(); this.#bottom(); });
+    on("[data-log-follow]", "click", () => { this.following = !this.following; this.#showFollow(); if (this.following) this.#bottom(); });
+    on("[data-log-wrap]", "click", () => this.#prefer({ wrap: !this.prefer.wrap }));
+    on("[data-log-time]", "click", () => this.#prefer({ time: TIMES[(TIMES.indexOf(this.prefer.time) + 1) % TIMES.length] }));
+    let typed;
+    on("[data-log-search]", "input", (event) => { clearTimeout(typed); typed = setTimeout(() => this.#search(event.target.value), 200); });
+    on("[data-log-search]", "keydown", (event) => {
+      if (event.key === "Enter") { event.preventDefault(); this.#next(event.shiftKey ? -1 : 1); }
+      else if (event.key === "Escape" && event.target.value) { event.target.value = ""; this.#search(""); event.stopPropagation(); }
+    });
+    on("[data-log-next]", "click", () => this.#next(1));
+    for (const button of this.root.querySelectorAll("[data-level]")) button.addEventListener("click", () => this.#setLevel(button.dataset.level));
+    this.box.addEventListener("click", (event) => this.#clicked(event));
+    on("[data-log-link]", "click", () => navigator.clipboard.writeText(location.href));
+  }
+
+  #clicked(event) {
+    const fold = event.target.closest("[data-unfold-lines]");
+    if (fold) {
+      this.unfolded.add(Number(fold.dataset.unfoldLines));
+      return this.#fill(fold.closest("[data-block]"));
+    }
+    const link = event.target.closest(".ln > a");
+    if (!link) return undefined;
+    event.preventDefault();
+    const number = Number(link.parentElement.dataset.number), from = event.shiftKey && this.chosen ? this.chosen[0] : number;
+    this.chosen = [Math.min(from, number), Math.max(from, number)];
+    const url = new URL(location.href);
+    url.hash = from === number ? `L${number}` : `L${this.chosen[0]}-L${this.chosen[1]}`;
+    history.replaceState(null, "", url);
+    for (const row of this.box.querySelectorAll(".ln")) row.classList.toggle("at", this.#isChosen(Number(row.dataset.number)));
+    this.following = false;
+    this.#showFollow();
+    return this.#linkButton();
+  }
+
+  #fromHash() {
+    const found = /^#L(\d+)(?:-L(\d+))?$/.exec(location.hash);
+    return found && Number(found[1]) ? [Number(found[1]), Number(found[2] ?? found[1])] : null;
+  }
+
+  #isChosen(number) {
+    return Boolean(this.chosen) && number >= this.chosen[0] && number <= this.chosen[1];
+  }
+
+  #linkButton() {
+    const button = this.root.querySelector("[data-log-link]");
+    button.hidden = !this.chosen;
+    if (this.chosen) button.querySelector("span").textContent = `Copy link to line ${this.chosen[0].toLocaleString("en")}`;
+  }
+
+  // --- search and levels ---
+
+  async #search(needle) {
+    this.needle = needle.trim();
+    this.hits = [];
+    this.at = -1;
+    if (this.needle) {
+      const answer = await this.#get(this.root.dataset.searchUrl, { q: this.needle });
+      if (!answer || needle.trim() !== this.needle) return;
+      this.hits = answer.found.map(([number]) => number);
+      this.more = answer.more;
+    }
+    for (const block of this.box.querySelectorAll("[data-filled]")) this.#fill(block);
+    if (this.level) this.#setLevel(this.level);
+    else if (this.hits.length) this.#next(1);
+    this.#showHits();
+  }
+
+  #next(step) {
+    if (!this.hits.length) return;
+    this.at = (this.at + step + this.hits.length) % this.hits.length;
+    this.#showHits();
+    this.show(this.hits[this.at]).then(() => this.#current());
+  }
+
+  #current() {
+    for (const mark of this.box.querySelectorAll("mark.cur")) mark.classList.remove("cur");
+    if (this.at >= 0) this.box.querySelector(`[data-number="${this.hits[this.at]}"] mark`)?.classList.add("cur");
+  }
+
+  #showHits() {
+    const count = `${this.hits.length.toLocaleString("en")}${this.more ? "+" : ""}`;
+    this.root.querySelector("[data-log-hits]").textContent = !this.needle ? "" : !this.hits.length ? "none" : `${this.at + 1} of ${count}`;
+  }
+
+  async #setLevel(level) {
+    this.level = level;
+    for (const button of this.root.querySelectorAll("[data-level]")) button.setAttribute("aria-pressed", String(button.dataset.level === level));
+    this.box.replaceChildren();
+    if (!level) {
+      this.#grow(0);
+      return;
+    }
+    this.following = false;
+    this.#showFollow();
+    const answer = await this.#get(this.root.dataset.searchUrl, { q: this.needle, level });
+    if (!answer || this.level !== level) return;
+    this.box.replaceChildren(...answer.found.map((line) => this.#element(line)));
+    if (answer.more || !answer.found.length) {
+      const note = document.createElement("p");
+      note.className = "log-none";
+      note.textContent = answer.more ? "These are the first 500. Search to narrow them down." : "No line has this level.";
+      this.box.append(note);
+    }
+  }
+
+  #countLevel([, , , level]) {
+    const kinds = level === "error" ? ["error", "warning"] : level === "warning" ? ["warning"] : [];
+    for (const kind of kinds.slice(0, 1)) {
+      const number = this.root.querySelector(`[data-level="${kind}"] span`);
+      if (number) number.textContent = String(Number(number.textContent) + 1);
+    }
+  }
+
+  // --- how it looks ---
+
+  #prefer(change) {
+    Object.assign(this.prefer, change);
+    localStorage.setItem(STORE, JSON.stringify(this.prefer));
+    this.#preferences();
+    if ("time" in change) for (const block of this.box.querySelectorAll("[data-filled]")) this.#fill(block);
+  }
+
+  #preferences() {
+    this.box.classList.toggle("wrap", this.prefer.wrap);
+    this.box.classList.toggle("notime", this.prefer.time === "off");
+    this.root.querySelector("[data-log-wrap]").setAttribute("aria-pressed", String(this.prefer.wrap));
+    const time = this.root.querySelector("[data-log-time]");
+    time.setAttribute("aria-pressed", String(this.prefer.time !== "off"));
+    time.title = `Time: ${TIME_WORDS[this.prefer.time]}`;
+    this.#linkButton();
+  }
+
+  #time(micros) {
+    if (this.prefer.time === "since") return duration(Math.max(0, (micros - Number(this.root.dataset.begin)) / 1e6));
+    return new Date(micros / 1000).toLocaleTimeString("en-GB");
+  }
+}
+
+/** Adds lines to the short tail in the overview, which keeps the last six. */
+export function tailLine(tail, lines) {
+  for (const [number, , , level, text] of lines.slice(-6)) {
+    if (number <= Number(tail.lastElementChild?.dataset.number ?? 0)) continue;
+    const row = document.createElement("div"), link = document.createElement("a"), body = document.createElement("span");
+    row.className = `ln ${level}`;
+    row.dataset.number = number;
+    link.textContent = number;
+    body.textContent = text;
+    row.append(link, body);
+    tail.append(row);
+    if (tail.childElementCount > 6) tail.firstElementChild.remove();
+  }
+}

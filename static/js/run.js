@@ -1,0 +1,208 @@
+// The page of a run: parts are fetched when the address changes, states are painted when the socket tells of them.
+import { Graph } from "./graph.js";
+import { onKey } from "./keys.js";
+import { Live, showLive } from "./live.js";
+import { LogView, tailLine } from "./log.js";
+import { toggled } from "./opened.js";
+import { grip, sheet } from "./panel.js";
+import { mergedAddress, Parts } from "./run-parts.js";
+import { Painter } from "./run-paint.js";
+import { failures, NOTHING, reduce } from "./run-state.js";
+import { refresh } from "./times.js";
+
+const main = document.getElementById("main");
+const parts = new Parts();
+const page = { state: NOTHING, graph: null, log: null, skew: 0 };
+const painter = new Painter(page, main, parts);
+
+// --- parts that were put into the page ---
+
+function startLeft() {
+  page.graph = null;
+  const canvas = document.querySelector("#left [data-canvas]");
+  if (canvas) {
+    page.graph = new Graph(canvas);
+    page.graph.held = parts.held;
+    parts.held = null;
+  }
+  if (document.querySelector("[data-graph-waits]")) setTimeout(() => parts.left(), 1500);
+  watchRows();
+  painter.all();
+  refresh(document.getElementById("left"));
+}
+
+function startPanel() {
+  const panel = document.getElementById("panel"), box = panel.querySelector("[data-log]");
+  page.log?.close();
+  page.log = box ? new LogView(box, live) : null;
+  const split = document.getElementById("split"), head = panel.querySelector("[data-panel-path]");
+  split.classList.toggle("wide", Boolean(box));
+  split.classList.toggle("chosen", head.dataset.panelPath !== "root");
+  const node = page.graph?.select(head.dataset.panelPath);
+  if (node && parts.chosen) page.graph.reveal(node);
+  parts.chosen = false;
+  for (const row of document.querySelectorAll("#left tr[data-path]")) row.toggleAttribute("aria-selected", false);
+  document.querySelector(`#left tr[data-path="${CSS.escape(head.dataset.panelPath)}"]`)?.setAttribute("aria-selected", "true");
+  followTail(panel);
+  refresh(panel);
+}
+
+// The last lines of the overview follow the log, unless the log itself does.
+function followTail(panel) {
+  const tail = panel.querySelector("[data-tail]");
+  page.tail = tail && panel.querySelector(".live") ? tail : null;
+  if (page.log) return;
+  if (!page.tail) return live?.send({ type: "log.leave" });
+  const last = Number(tail.lastElementChild?.dataset.number ?? 0);
+  page.tailKey = `${main.dataset.run}/${tail.dataset.tail}`;
+  live?.send({ type: "log.follow", log: page.tailKey, from: last + 1 });
+}
+
+// Further rows of a long table come when one scrolls near them.
+function watchRows() {
+  const box = document.querySelector("#left [data-rows]");
+  if (!box) return;
+  const observer = new IntersectionObserver(async (entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting) continue;
+      observer.unobserve(entry.target);
+      const body = await parts.rows(entry.target.dataset.next);
+      if (!body || !entry.target.isConnected) continue;
+      delete entry.target.dataset.next;
+      entry.target.after(body);
+      painter.all();
+      if (body.dataset.next) observer.observe(body);
+    }
+  }, { root: box, rootMargin: "0px 0px 1200px 0px" });
+  for (const body of box.querySelectorAll("tbody[data-next]")) observer.observe(body);
+}
+
+parts.onLeft = startLeft;
+parts.onPanel = startPanel;
+parts.onHead = () => { if (page.liveStatus) showLive(live, ...page.liveStatus); painter.run(); refresh(document.getElementById("head")); };
+
+// --- links and the address ---
+
+document.addEventListener("click", (event) => {
+  if (event.defaultPrevented || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const fold = event.target.closest(".graph [data-unfold], .graph [data-fold]");
+  if (fold) {
+    event.preventDefault();
+    return unfold(fold.closest(".node"));
+  }
+  const mark = event.target.closest(".iter .mk");
+  if (mark) return parts.go(iterationAddress(mark), "panel");
+  const link = event.target.closest("a[data-go], .graph a.node, .graph a.art");
+  if (!link || !link.closest("#main")) return;
+  event.preventDefault();
+  link.closest("details.menu")?.removeAttribute("open");
+  const what = link.dataset.go ?? "panel";
+  parts.go(mergedAddress(link.getAttribute("href"), what), what);
+});
+
+function unfold(node) {
+  parts.held = page.graph.spot(node.dataset.path);
+  parts.go(toggled(location.href, node.dataset.path), "left");
+}
+
+function iterationAddress(mark) {
+  const { loop, rest } = mark.closest(".iter").dataset, url = new URL(location.href);
+  url.searchParams.set("task", `${loop}[${mark.dataset.first}]${rest}`);
+  url.searchParams.delete("attempt");
+  return url;
+}
+
+addEventListener("popstate", () => { parts.left(); parts.panel(); });
+
+document.addEventListener("dblclick", (event) => {
+  const node = event.target.closest(".graph a.node");
+  if (node?.querySelector("[data-unfold], [data-fold]")) unfold(node);
+});
+
+// --- search among the steps ---
+
+document.addEventListener("input", (event) => {
+  if (!event.target.matches("[data-find-step]")) return;
+  const needle = event.target.value.trim().toLowerCase();
+  const matches = needle && ((element) => `${element.dataset.name} ${element.dataset.path}`.toLowerCase().includes(needle));
+  page.graph?.filter(matches || null);
+  for (const row of document.querySelectorAll("#left tr[data-path]")) row.classList.toggle("unmatched", Boolean(matches) && !matches(row));
+});
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches("[data-find-step]")) return;
+  const found = [...document.querySelectorAll("#left .node:not(.group):not(.dimmed), #left tr[data-path]:not(.unmatched)")];
+  if (!found.length || !event.target.value.trim()) return;
+  const next = found[(found.findIndex((one) => one.classList.contains("found")) + 1) % found.length];
+  found.forEach((one) => one.classList.toggle("found", one === next));
+  parts.chosen = true;
+  const link = next.matches("a") ? next : next.querySelector("a.name");
+  parts.go(mergedAddress(link.getAttribute("href"), "panel"), "panel");
+  if (page.graph && next.matches("a")) page.graph.reveal(next); else next.scrollIntoView({ block: "nearest" });
+});
+
+// --- keyboard ---
+
+const press = (selector) => () => document.querySelector(selector)?.click();
+for (const key of ["g", "t", "i", "a", "[", "]"]) onKey(key, press(`#main [data-key="${key}"]`));
+onKey("l", press('#panel [data-tab="log"]'));
+onKey("o", press('#panel [data-tab="io"]'));
+onKey("r", press("[data-again]"));
+onKey("f", () => page.graph?.fit());
+onKey("+", () => page.graph?.zoom(1.25));
+onKey("=", () => page.graph?.zoom(1.25));
+onKey("-", () => page.graph?.zoom(.8));
+onKey("w", press("[data-log-wrap]"));
+onKey("Escape", press("[data-close-panel]"));
+onKey("Enter", (event) => {
+  const node = event.target.closest?.(".graph a.node");
+  if (node?.matches('[aria-current="true"]') && node.querySelector("[data-unfold], [data-fold]")) {
+    event.preventDefault();
+    return unfold(node);
+  }
+  if (event.target.closest("a, button, summary")) return undefined;
+  return document.querySelector("tr.cursor a.name")?.click();
+});
+onKey("n", () => {
+  const failed = failures(page.state);
+  if (!failed.length) return;
+  const at = failed.findIndex((task) => task.path === document.querySelector("[data-panel-path]")?.dataset.panelPath);
+  const url = new URL(location.href);
+  url.searchParams.set("task", failed[(at + 1) % failed.length].path);
+  url.searchParams.set("tab", "log");
+  url.searchParams.delete("attempt");
+  url.hash = "";
+  parts.chosen = true;
+  parts.go(url, "panel");
+});
+
+// --- the socket ---
+
+const live = new Live(`/ws/runs/${main.dataset.run}/`, {
+  status: (...status) => { page.liveStatus = status; showLive(live, ...status); },
+  open: () => { page.log?.follow(); if (page.tail && !page.log) followTail(document.getElementById("panel")); },
+  message(data) {
+    if (data.type === "log.lines") {
+      if (page.log) page.log.take(data);
+      else if (page.tail && data.log === page.tailKey) tailLine(page.tail, data.lines);
+      return;
+    }
+    if (data.now) page.skew = Date.now() - Date.parse(data.now);
+    const { state, changed, resync } = reduce(page.state, data);
+    if (resync) live.send({ type: "sync" });
+    const first = page.state.number < 0;
+    page.state = state;
+    if (first || data.type === "snapshot") painter.all(changed);
+    else painter.some(changed);
+  },
+});
+
+grip(document.getElementById("split"));
+sheet(document.getElementById("split"));
+if (matchMedia("(max-width: 760px)").matches && !new URLSearchParams(location.search).has("view") && document.querySelector('#left [data-view="graph"]')) {
+  const url = new URL(location.href);
+  url.searchParams.set("view", "table");
+  history.replaceState(null, "", url);
+  parts.left();
+}
+startLeft();
+startPanel();
