@@ -61,7 +61,7 @@ class Builder:
             dag=self._dag(data["dag"], (*place, "dag")) if "dag" in data else None,
             executor=data.get("executorLabel", ""),
             task_config_passthroughs=tuple(
-                (item.get("field", ""), item.get("applyToTask", False)) for item in data.get("taskConfigPassthroughs", ())
+                (str(item.get("field", "")), item.get("applyToTask", False)) for item in data.get("taskConfigPassthroughs", ())
             ),
         )
 
@@ -69,8 +69,8 @@ class Builder:
         found = {}
         for name, item in sorted(definitions.get("parameters", _NO_MAPPING).items()):
             type_name = item.get("parameterType") or _OLD_TYPES.get(item.get("type", ""), "")
-            if not type_name:
-                self._note((*place, "parameters", name), f"The parameter `{name}` has no parameterType.")
+            if type_name not in model.ParameterType.__members__:  # numbers may stand for types, and mean nothing
+                self._note((*place, "parameters", name), f"The parameter `{name}` has no parameterType{_shown(type_name)}.")
                 type_name = "STRING"
             found[name] = model.ParameterDefinition(
                 type=model.ParameterType(type_name),
@@ -286,6 +286,10 @@ def _constant(data: Mapping[str, Json]) -> Json:
             return int(old["intValue"])  # protobuf writes 64-bit integers as text
         return normalise(old.get("doubleValue", old.get("stringValue", "")))
     return normalise(data.get("constant"))
+
+
+def _shown(type_name: Json) -> str:
+    return f" that is known, but `{type_name}`" if type_name else ""
 
 
 def _dependencies(

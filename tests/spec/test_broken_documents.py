@@ -75,7 +75,7 @@ def breaking(document: Json, chance: random.Random, changes: int) -> Json:
         holder, key = chance.choice(where)
         act = chance.randrange(4)
         if act == 0:
-            holder[key] = chance.choice(ODD)
+            holder[key] = copy.deepcopy(chance.choice(ODD))
         elif act == 1:
             del holder[key]
         elif act == 2:

@@ -48,7 +48,7 @@ def _references(scope: Scope, value: Json, place: Place) -> Iterator[Finding]:
 
 
 def _output(scope: Scope, output: Mapping[str, Json], place: Place) -> Iterator[Finding]:
-    producer, key = output.get("producerTask", ""), output.get("outputParameterKey", "")
+    producer, key = str(output.get("producerTask", "")), str(output.get("outputParameterKey", ""))
     component = scope.component_of(producer)
     if producer not in scope.dag.tasks:
         yield Finding(place, scope.missing_task(producer))
