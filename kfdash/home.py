@@ -22,9 +22,9 @@ from pipelines.models import Pipeline, PipelineVersion
 from pipelines.samples import SAMPLES
 from pipelines.views import pipeline_rows, with_newest_version
 from runs.models import Run, StorageState
+from runs.views.lists import ACTIVE
 from runs.views.rows import run_rows, with_pipeline
 
-ACTIVE = ("PENDING", "RUNNING", "CANCELING")
 _SECTIONS = {"home": "home", "run": "runs", "artifact": "runs", "pipeline": "pipelines", "version": "pipelines"}
 _SECTIONS |= {"launch": "pipelines", "upload": "pipelines", "experiment": "experiments"}
 _DAYS = 14

@@ -11,8 +11,11 @@ from typing import Any
 
 from kfdash.words import counted, duration
 from pipelines.drawing import expression_text, type_word
+from pipelines.drawing.words import title
+from pipelines.ordering import ordered
 from pipelines.spec import paths
 from pipelines.spec.model import (
+    ROOT,
     ArtifactDefinition,
     ArtifactInput,
     ComponentSpec,
@@ -43,6 +46,7 @@ _TYPE_WORDS = {
 # The lines that the compiler puts before a component's own source.
 _ADDED = re.compile(r"\A\s*import kfp\s*\nfrom kfp import dsl\s*\nfrom kfp\.dsl import \*\s*\nfrom typing import \*\s*\n+")
 _PROGRAM = re.compile(r"executor_main|_parser = |def \w+\(")
+_ALWAYS_INSTALLED = "typing-extensions>=3.7.4,<5"  # by the compiler, for Python 3.8
 _LONGEST_VALUE = 120
 
 
@@ -87,6 +91,7 @@ def describe(spec: PipelineSpec, path: str) -> Component | None:
     container = executor if isinstance(executor, ContainerSpec) else None
     command = (*container.command, *container.args) if container else ()
     source = python_source(command)
+    names = _names(spec, path)
     platform = spec.platform.executors.get(component.executor) if component.executor else None
     return Component(
         path=path,
@@ -96,9 +101,9 @@ def describe(spec: PipelineSpec, path: str) -> Component | None:
         command=() if source else command,
         source=source,
         packages=packages(command) if source else (),
-        facts=tuple(_facts(spec, path, task, component)),
+        facts=tuple(_facts(spec, path, task, component, names)),
         environment=container.env if container else (),
-        inputs=tuple(_inputs(task, component)),
+        inputs=tuple(_inputs(task, component, names)),
         outputs=tuple(_outputs(component)),
         platform=json.dumps(platform, indent=2, ensure_ascii=False) if platform else "",
         executor=component.executor,
@@ -106,9 +111,9 @@ def describe(spec: PipelineSpec, path: str) -> Component | None:
 
 
 def first_step(spec: PipelineSpec) -> str:
-    """The template path of the first step on the top level; empty for a pipeline of one component."""
+    """The template path of the first step of the top level; the root's where there is none."""
     dag = spec.root.dag
-    return paths.child("root", next(iter(dag.tasks))) if dag and dag.tasks else "root"
+    return paths.child(ROOT, ordered(dag)[0]) if dag and dag.tasks else ROOT
 
 
 def python_source(command: tuple[str, ...]) -> str:
@@ -129,7 +134,7 @@ def packages(command: tuple[str, ...]) -> tuple[str, ...]:
             except ValueError:
                 continue
             found += [part for part in parts if re.match(r"[A-Za-z]", part) and not re.match(r"kfp\b", part) and part not in found]
-    return tuple(part for part in found if part not in ("python3", "sh"))
+    return tuple(part for part in found if part not in ("python3", "sh") and not part.startswith(_ALWAYS_INSTALLED))
 
 
 def type_name(definition: ParameterDefinition | ArtifactDefinition) -> str:
@@ -143,7 +148,15 @@ def type_name(definition: ParameterDefinition | ArtifactDefinition) -> str:
 # --- inside ---------------------------------------------------------------------------------------------------------
 
 
-def _facts(spec: PipelineSpec, path: str, task: TaskSpec | None, component: ComponentSpec) -> Iterator[tuple[str, str]]:
+def _names(spec: PipelineSpec, path: str) -> dict[str, str]:
+    """What the steps beside the one at `path` are called, by their keys."""
+    above = spec.at(paths.parent(path))[1].dag if paths.parent(path) else None
+    return {key: title(spec, task) for key, task in above.tasks.items()} if above else {}
+
+
+def _facts(
+    spec: PipelineSpec, path: str, task: TaskSpec | None, component: ComponentSpec, names: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
     executor = spec.executor_of(component)
     if isinstance(executor, ContainerSpec):
         if limits := _limits(executor.resources):
@@ -162,7 +175,7 @@ def _facts(spec: PipelineSpec, path: str, task: TaskSpec | None, component: Comp
     if task.iterator is not None:
         yield "Repeats", _repeats(task)
     if task.dependencies:
-        yield "After", ", ".join(task.dependencies)
+        yield "After", ", ".join(names.get(key, key) for key in task.dependencies)
     if task.retry and task.retry.max_retries:
         growing = ", doubling" if task.retry.factor == 2 and task.retry.delay else ""
         yield "Retries", f"{task.retry.max_retries}, after {duration(task.retry.delay)}{growing}"
@@ -188,14 +201,14 @@ def _limits(resources: ResourceSpec) -> str:
     return ", ".join(said)
 
 
-def _inputs(task: TaskSpec | None, component: ComponentSpec) -> Iterator[Port]:
+def _inputs(task: TaskSpec | None, component: ComponentSpec, names: Mapping[str, str]) -> Iterator[Port]:
     for name, definition in component.input_parameters.items():
         given = task.parameters.get(name) if task else None
-        source = _source(given) if given else _default(definition)
+        source = _source(given, names) if given else _default(definition)
         yield Port(_plain(name), type_name(definition), "tag", source, definition.description, definition.optional)
     for name, artifact in component.input_artifacts.items():
         taken = task.artifacts.get(name) if task else None
-        yield Port(_plain(name), type_name(artifact), _icon(artifact), _source(taken) if taken else "", artifact.description)
+        yield Port(_plain(name), type_name(artifact), _icon(artifact), _source(taken, names) if taken else "", artifact.description)
 
 
 def _outputs(component: ComponentSpec) -> Iterator[Port]:
@@ -217,16 +230,16 @@ def _default(definition: ParameterDefinition) -> str:
     return f"default {_short(definition.default)}" if definition.has_default else ""
 
 
-def _source(given: ParameterInput | ArtifactInput) -> str:
+def _source(given: ParameterInput | ArtifactInput, names: Mapping[str, str]) -> str:
     match given.source:
         case Constant(value):
             return _short(value)
         case FromInput(name):
             return f"from {_plain(name)}"
         case FromTask(producer, key):
-            return f"from {producer}" + ("" if key == "Output" else f", {_plain(key)}")
+            return f"from {names.get(producer, producer)}" + ("" if key == "Output" else f", {_plain(key)}")
         case FinalStatus(producer):
-            return f"how {producer} ended"
+            return f"how {names.get(producer, producer)} ended"
 
 
 def _plain(name: str) -> str:
@@ -236,8 +249,3 @@ def _plain(name: str) -> str:
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
-
-
-def root_inputs(spec: PipelineSpec) -> Mapping[str, ParameterDefinition]:
-    """The inputs that a person gives at launch."""
-    return spec.root.input_parameters

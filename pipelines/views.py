@@ -18,7 +18,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from kfdash import keyset
+from kfdash import keyset, outbox
+from kfdash.strips import Mark
 from kfdash.words import counted
 from pipelines import drawing, services
 from pipelines.component import describe, first_step
@@ -137,7 +138,7 @@ def _own_name(data: bytes, file_name: str) -> str:
 
 def _refused(request: HttpRequest, problems: Iterable[Problem], *, name: str, pipeline: Pipeline | None = None) -> HttpResponse:
     context = {"problems": list(problems), "file_name": name, "pipeline": pipeline}
-    return render(request, "pipelines/refused.html", context, status=422)
+    return render(request, "pipelines/refused.html", context)
 
 
 # --- a pipeline and its versions ------------------------------------------------------------------------------------
@@ -196,8 +197,12 @@ def graph_context(request: HttpRequest, specification: Specification, selected: 
     opened = [path for path in request.GET.get("open", "").split(",") if path]
     with_artifacts = request.GET.get("art") == "1"
     found: dict[str, Any] = {"with_artifacts": with_artifacts, "open": request.GET.get("open", "")}
+    layout = drawing.find(specification.pk, opened, with_artifacts)
+    if layout is None and drawing.is_large(specification):
+        outbox.enqueue("pipelines.jobs.draw", specification.pk, opened, with_artifacts)
+        return found | {"graph": None, "graph_awaited": True}
     try:
-        layout = drawing.draw(specification.pk, opened, with_artifacts)
+        layout = layout or drawing.draw(specification.pk, opened, with_artifacts)
     except drawing.GraphvizMissing as error:
         return found | {"graph": None, "graph_problem": str(error)}
     return found | {"graph": picture(layout, href=_step_href(request), selected=selected)}
@@ -211,13 +216,19 @@ def _step_href(request: HttpRequest) -> Any:
 
 def _versions_context(version: PipelineVersion) -> dict[str, Any]:
     """The versions beside the graph, newest first, with their last runs."""
-    versions = list(version.pipeline.versions.defer("package").order_by("-number")[:_VERSIONS_SHOWN])
+    versions = list(version.pipeline.versions.select_related("pipeline").defer("package").order_by("-number")[:_VERSIONS_SHOWN])
     runs = newest_of_each("version_id", [row.pk for row in versions], count=6)
     return {
-        "versions": [{"version": row, "marks": runs.get(row.pk, []), "width": 9 * len(runs.get(row.pk, []))} for row in versions],
+        "versions": [_version_row(row, runs.get(row.pk, [])) for row in versions],
         "newest_number": versions[0].number if versions else 0,
         "package_size": len(version.package),
     }
+
+
+def _version_row(version: PipelineVersion, marks: list[Mark]) -> dict[str, Any]:
+    """A version in the list; its own name only where it says more than its number."""
+    own = "" if version.display_name in (f"v{version.number}", version.pipeline.display_name) else version.display_name
+    return {"version": version, "marks": marks, "width": 9 * len(marks), "own_name": own}
 
 
 def _version(pipeline_id: uuid.UUID, version_id: uuid.UUID) -> PipelineVersion:

@@ -39,7 +39,7 @@ def launch(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uuid.UUID) 
                 form.errors["new_experiment"] = str(error)
             except services.NotLaunchable as error:
                 problem = str(error)
-        return _page(request, version, form, earlier, problem=problem, status=422)
+        return _page(request, version, form, earlier, problem=problem)
     form = forms.blank(spec, earlier.parameters if earlier else None)
     if earlier:
         form.cache = earlier.cache
@@ -57,7 +57,6 @@ def _page(
     earlier: Run | None,
     *,
     problem: str = "",
-    status: int = 200,
 ) -> HttpResponse:
     if earlier:
         forms.compare(form, load(version.specification_id), earlier.parameters)
@@ -78,7 +77,7 @@ def _page(
         "cache_choices": [(CacheUse.USE, "Use"), (CacheUse.REFRESH, "Refresh"), (CacheUse.OFF, "Off")],
         **graph_context(request, version.specification),
     }
-    return render(request, "runs/launch.html", context, status=status)
+    return render(request, "runs/launch.html", context)
 
 
 def _launch(form: forms.LaunchForm, version: PipelineVersion) -> Run:

@@ -23,6 +23,7 @@ from runs.models import Run, StorageState
 from runs.views.rows import run_rows, with_pipeline
 
 PAGE_SIZE = 50
+ACTIVE = ("PENDING", "RUNNING", "CANCELING")
 
 
 def is_partial(request: HttpRequest) -> bool:
@@ -60,7 +61,9 @@ def run_list_rows(request: HttpRequest) -> HttpResponse:
     """The rows of the runs `id=…&id=…`, for keeping a list fresh; unknown ids are left out."""
     ids = [found for text in request.GET.getlist("id")[:PAGE_SIZE] if (found := _uuid(text))]
     rows = run_rows(list(with_pipeline(Run.objects.filter(pk__in=ids))))
-    return render(request, "runs/_rows.html", {"rows": rows})
+    response = render(request, "runs/_rows.html", {"rows": rows})
+    response["X-Active-Runs"] = str(Run.objects.filter(state__in=ACTIVE, storage_state=StorageState.AVAILABLE).count())
+    return response
 
 
 def _uuid(text: str) -> uuid.UUID | None:

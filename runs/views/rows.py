@@ -14,11 +14,11 @@ from kfdash.words import UNKNOWN, counted, state_word
 from pipelines.ordering import step_orders
 from pipelines.spec import paths
 from pipelines.spec.model import ROOT
-from runs.engine.model import State
+from runs.engine.model import Kind, State
 from runs.models import Run, Task
 
 _MOST_MARKS = 300  # steps of one run that are read; larger ones are drawn from their root's counters
-_COLUMNS = ("run_id", "path", "parent", "state", "attention", "cached_from", "reason", "culprit", "children", "ended")
+_COLUMNS = ("run_id", "path", "parent", "kind", "state", "attention", "cached_from", "reason", "culprit", "children", "ended")
 _COLUMNS += ("succeeded", "failed", "canceled")
 
 
@@ -32,6 +32,7 @@ class RunRow:
     subject: str = ""  # the step that the reason is about
     reason: str = ""
     tone: str = ""  # the state whose colour the reason has
+    activity: str = ""  # what the subject is doing, where nothing is wrong
 
     @property
     def shown_state(self) -> str:
@@ -91,7 +92,19 @@ def _row(run: Run, tasks: list[dict[str, Any]], order: Sequence[str], wait: tupl
     if not state.is_final and wait:
         busy = any(step["state"] == State.RUNNING for step in steps.values())
         return RunRow(run, strip, waiting=not busy, subject=_readable(wait[0]), reason=wait[1], tone="WAITING")
-    return RunRow(run, strip)
+    subject, activity = _activity(steps) if not state.is_final else ("", "")
+    return RunRow(run, strip, subject=subject, activity=activity)
+
+
+def _activity(steps: dict[str, dict[str, Any]]) -> tuple[str, str]:
+    """The step that runs, and how far it is: `train, 6 of 12`."""
+    busy = [(key, step) for key, step in steps.items() if step["state"] == State.RUNNING]
+    if not busy:
+        return "", ""
+    key, step = busy[0]
+    if step["kind"] == Kind.LOOP and step["children"]:
+        return key, f"{step['ended']} of {step['children']}"
+    return key, f"and {counted(len(busy) - 1, 'other')}" if len(busy) > 1 else ""
 
 
 def _marks(run: Run, root: dict[str, Any] | None, steps: dict[str, dict[str, Any]], order: Sequence[str]) -> list[Mark]:

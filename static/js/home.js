@@ -1,6 +1,6 @@
 // Home: the links that the SDK prints, and the lists kept fresh.
 import { refresh } from "./times.js";
-import { watchRuns } from "./runs-live.js";
+import { showActive, watchRuns } from "./runs-live.js";
 
 // `/#/runs/details/<id>` and its like are Kubeflow's addresses; ours say the same without the hash.
 const ADDRESSES = [
@@ -23,8 +23,9 @@ async function reload() {
   if (!old || old.contains(document.activeElement)) return; // nothing moves under the keyboard
   const answer = await fetch(location.pathname);
   if (!answer.ok) return;
-  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("home");
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html"), fresh = page.getElementById("home");
   if (!fresh) return location.reload();
+  showActive(page.querySelector("#active-runs span").textContent);
   old.replaceWith(fresh);
   refresh(fresh);
 }

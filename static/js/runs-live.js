@@ -10,6 +10,13 @@ function mark(state, text) {
   element.querySelector("[data-live-again]").hidden = state !== "off";
 }
 
+// The count in the navigation.
+export function showActive(count) {
+  const element = document.getElementById("active-runs");
+  element.hidden = !Number(count);
+  element.querySelector("span").textContent = count;
+}
+
 // `changed(ids)` is called at most every 400 ms; `again()` after a connection that was lost, when anything may have changed.
 export function watchRuns(changed, again) {
   const address = `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws/runs/`;

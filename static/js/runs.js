@@ -2,7 +2,7 @@
 import { onKey, cursorRow } from "./keys.js";
 import { refresh } from "./times.js";
 import { toast } from "./toast.js";
-import { watchRuns } from "./runs-live.js";
+import { showActive, watchRuns } from "./runs-live.js";
 
 const KEYS = ["state", "experiment", "pipeline", "version", "name", "tag", "by", "started", "duration"];
 const VALUES = {
@@ -207,10 +207,10 @@ function putRow(fresh) {
 
 async function refreshRows(ids) {
   const wanted = ids.filter(shown);
-  if (!wanted.length) return;
   const query = new URLSearchParams(wanted.slice(0, 50).map((id) => ["id", id]));
   const answer = await fetch(`/runs/rows/?${query}`, { headers: { "HX-Request": "true" } });
   if (!answer.ok) return;
+  showActive(answer.headers.get("X-Active-Runs"));
   const holder = document.createElement("template");
   holder.innerHTML = `<table><tbody>${await answer.text()}</tbody></table>`; // our own server's markup, escaped there
   holder.content.querySelectorAll("tr").forEach(putRow);

@@ -28,3 +28,13 @@ document.addEventListener("click", (event) => {
 });
 addEventListener("popstate", () => panel() && open(location.href, false));
 document.addEventListener("change", (event) => event.target.matches("[data-go]") && location.assign(event.target.value));
+
+// A large graph is drawn by a job: ask until it is there.
+async function awaitGraph() {
+  const answer = await fetch(location.href);
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  if (page.querySelector("[data-awaited]")) setTimeout(awaitGraph, 2000);
+  else location.reload();
+}
+
+if (document.querySelector("[data-awaited]")) setTimeout(awaitGraph, 1500);
