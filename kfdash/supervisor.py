@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -118,7 +118,7 @@ class Supervisor:
         descriptor = str(self.listening.fileno())
         command = [sys.executable, "-m", "kfdash.cli", "part", name, *([descriptor] if name == "web" else [])]
         keep = [self.lock.descriptor, self.listening.fileno()] if name == "web" else [self.lock.descriptor]
-        return self._program(command, keep=keep, environment=dict(os.environ))
+        return self._program(command, keep=keep, settings_too=None)
 
     def _start_redis(self) -> int:
         folder = settings.DATA_DIR / "redis"
@@ -150,14 +150,16 @@ class Supervisor:
         }
         options = [str(text) for pair in places.items() for text in pair]
         command = [sys.executable, "-P", "-m", "runs.executors.local.host", *options]
-        return self._program(command, keep=[self.lock.descriptor])
+        return self._program(command, keep=[self.lock.descriptor], settings_too=("KFDASH_STORE_OPTIONS",))
 
-    def _program(self, command: list[str], *, keep: list[int], environment: dict[str, str] | None = None) -> int:
-        """Starts another program, by default without our settings: they are not its business, nor its children's."""
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("KFDASH_", "DJANGO_"))}
-        program = processes.start(
-            command, lifeline=self.lifeline, keep=keep, environment=clean if environment is None else environment
-        )
+    def _program(self, command: list[str], *, keep: list[int], settings_too: Sequence[str] | None = ()) -> int:
+        """Starts another program. Of our settings it gets those that are named, all of them for None: they hold secrets."""
+        environment = {
+            name: value
+            for name, value in os.environ.items()
+            if settings_too is None or name in settings_too or not name.startswith(("KFDASH_", "DJANGO_"))
+        }
+        program = processes.start(command, lifeline=self.lifeline, keep=keep, environment=environment)
         self.programs[program.pid] = program
         return program.pid
 
@@ -247,7 +249,7 @@ class Supervisor:
         print(f"ready {self.address}", flush=True)
         if self.demo:
             command = [sys.executable, "-m", "kfdash.cli", "sample", self.address]
-            self._program(command, keep=[], environment=dict(os.environ))
+            self._program(command, keep=[], settings_too=None)
 
     # --- stopping ---
 
