@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from kfdash.streaming import in_pieces
+from kfdash.wire.streaming import stream
 from pipelines.spec import paths
 from runs.artifacts import content
 from runs.artifacts.previews import image_type, preview
@@ -115,7 +115,7 @@ def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBas
     try:
         path = content.local_path(artifact)
         if path.is_dir() and not file:
-            packed = StreamingHttpResponse(in_pieces(_packed(artifact)), content_type="application/gzip")
+            packed = stream(request, _packed(artifact), "application/gzip")
             packed.headers["Content-Disposition"] = f'attachment; filename="{_plain(artifact.name)}.tar.gz"'
             return packed
         path = content.file_in(artifact, file)

@@ -7,12 +7,13 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from kfdash import words
+from kfdash.wire.streaming import stream_text
 from pipelines import specifications
 from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
@@ -275,7 +276,7 @@ def run_log_search(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 def run_log_download(request: HttpRequest, run_id: uuid.UUID) -> HttpResponseBase:
     """The whole log as a text file."""
     attempt, key = _log(run_id, request)
-    response: HttpResponseBase = StreamingHttpResponse(logs.stream_text(key), content_type="text/plain; charset=utf-8")
+    response: HttpResponseBase = stream_text(request, logs.stream_text(key))
     response["Content-Disposition"] = f'attachment; filename="{attempt.name}.log"'
     return response
 
