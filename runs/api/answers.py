@@ -2,6 +2,9 @@
 
 A run that was stopped is CANCELED in our rows. On the wire it is CANCELING and then FAILED with an error that says who stopped
 it, as in KFP: the SDK's wait never ends on CANCELED.
+
+Two states are held for a moment, because KFP's clients and tests read a run right after they asked for something, and KFP is
+slow: a run is PENDING for at least half a second, and one that was stopped is CANCELING for two seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +26,8 @@ from runs.engine.model import Kind, State
 from runs.execution.order import attempt_name, task_uuid
 
 _WIRE_STATES = {State.CANCELED: State.FAILED}
-_STOPPING_FOR = timedelta(seconds=2)  # clients ask right after :terminate and expect CANCELING, also of a run that had no steps
+_PENDING_FOR = timedelta(seconds=0.5)
+_STOPPING_FOR = timedelta(seconds=2)
 _MOST_TASKS_IN_LIST = 5_000
 _TASK_COLUMNS = ("run_id", "path", "kind", "state", "reason", "attempt", "created_at", "ready_at", "started_at", "finished_at")
 _VALUE_COLUMNS = ("inputs", "outputs")
@@ -74,8 +78,8 @@ def _inline_specifications(rows: Sequence[models.Run]) -> dict[str, Specificatio
 
 
 def _run(row: models.Run, tasks: Iterable[Mapping[str, Any]], specifications: Mapping[str, Specification]) -> dict[str, Any]:
-    stopping = row.state == State.CANCELED and row.finished_at is not None and timezone.now() - row.finished_at < _STOPPING_FOR
-    details = [_task(task) for task in tasks]
+    held = _held(row)
+    details = [] if held is State.PENDING else [_task(task) for task in tasks]
     return compact(
         {
             "experiment_id": str(row.experiment_key),
@@ -89,13 +93,21 @@ def _run(row: models.Run, tasks: Iterable[Mapping[str, Any]], specifications: Ma
             "service_account": row.service_account,
             "created_at": stamp(row.created_at),
             "scheduled_at": stamp(row.scheduled_at or row.created_at),
-            "finished_at": stamp(None if stopping else row.finished_at),
-            "state": State.CANCELING.value if stopping else _wire_state(row.state),
-            "error": None if stopping else _stopped(row),
-            "state_history": _history(row, stopping),
+            "finished_at": stamp(None if held else row.finished_at),
+            "state": held.value if held else _wire_state(row.state),
+            "error": None if held else _stopped(row),
+            "state_history": _history(row, held),
             "run_details": {"task_details": _with_children(details)} if details else None,
         }
     )
+
+
+def _held(row: models.Run) -> State | None:
+    """The state that a run is still shown in for a moment, though it is further on; None where that moment is over."""
+    now = timezone.now()
+    if row.state == State.CANCELED:
+        return State.CANCELING if row.finished_at is not None and now - row.finished_at < _STOPPING_FOR else None
+    return State.PENDING if row.state != State.CANCELING and now - row.created_at < _PENDING_FOR else None
 
 
 def _reference(row: models.Run) -> dict[str, str] | None:
@@ -116,11 +128,11 @@ def _stopped(row: models.Run) -> dict[str, Any] | None:
     return {"code": int(Code.CANCELLED), "message": f"The run was stopped{by}."}
 
 
-def _history(row: models.Run, stopping: bool) -> list[dict[str, Any]]:
+def _history(row: models.Run, held: State | None) -> list[dict[str, Any]]:
     found = []
-    for entry in row.state_history:
+    for entry in row.state_history[:1] if held is State.PENDING else row.state_history:
         canceled = entry["state"] == State.CANCELED
-        if canceled and stopping:
+        if canceled and held:
             continue
         found.append(
             compact(

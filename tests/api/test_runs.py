@@ -33,7 +33,8 @@ def _experiment(api: Api, name: str = "e") -> str:
 
 
 def _set_state(run_id: str, state: State, **fields: Any) -> None:
-    """What the driver would have written."""
+    """What the driver would have written, of a run that was launched a minute ago."""
+    fields.setdefault("created_at", timezone.now() - timedelta(minutes=1))
     row = models.Run.objects.get(pk=run_id)
     history = [*row.state_history, {"update_time": timezone.now().isoformat(), "state": state.value}]
     models.Run.objects.filter(pk=run_id).update(state=state.value, state_history=history, **fields)
@@ -220,6 +221,16 @@ def test_details_are_absent_while_pending_and_then_have_every_task(api: Api, run
     }
     (listed,) = api.get("/runs")[1]["runs"]
     assert len(listed["run_details"]["task_details"]) == 2
+
+
+def test_a_run_is_pending_for_a_moment_however_fast_it_is(api: Api, run: dict[str, Any]) -> None:
+    _tasks(run["run_id"])
+    _set_state(run["run_id"], State.SUCCEEDED, finished_at=timezone.now(), created_at=timezone.now())
+    answer = api.get(f"/runs/{run['run_id']}")[1]
+    assert answer == run | {"created_at": answer["created_at"]}
+    _set_state(run["run_id"], State.SUCCEEDED, finished_at=timezone.now())
+    answer = api.get(f"/runs/{run['run_id']}")[1]
+    assert answer["state"] == "SUCCEEDED" and answer["finished_at"] != EPOCH and "run_details" in answer
 
 
 def test_terminate_is_canceling_at_once_then_failed_with_who_did_it(api: Api, run: dict[str, Any]) -> None:
