@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from runs.views import experiments, launch, lists, run
+from runs.views import artifacts, experiments, launch, lists, run
 
 urlpatterns: list[URLPattern] = [
     path("runs/", lists.run_list, name="run-list"),
@@ -20,6 +20,9 @@ urlpatterns: list[URLPattern] = [
     path("runs/<uuid:run_id>/restore/", lists.run_restore, name="run-restore"),
     path("runs/<uuid:run_id>/delete/", lists.run_delete, name="run-delete"),
     path("pipelines/<uuid:pipeline_id>/versions/<uuid:version_id>/launch/", launch.launch, name="launch"),
+    path("artifacts/<int:artifact_id>/", artifacts.artifact_detail, name="artifact-detail"),
+    path("artifacts/<int:artifact_id>/content/", artifacts.artifact_content, name="artifact-content"),
+    path("artifacts/<int:artifact_id>/download/", artifacts.artifact_download, name="artifact-download"),
     path("experiments/", experiments.experiment_list, name="experiment-list"),
     path("experiments/new/", experiments.experiment_create, name="experiment-create"),
     path("experiments/<uuid:experiment_id>/", experiments.experiment_detail, name="experiment-detail"),
