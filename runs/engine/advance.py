@@ -93,6 +93,8 @@ def look_over(draft: Draft) -> None:
             draft.agenda.append((Then.ITERATE, task.path))
         elif task.state is State.PENDING:
             if task.ready_at is not None:
+                if task.cause == attempts.LOOKING:  # the answer comes with the question, or never
+                    draft.change(task, cause="")
                 draft.startable[task.path] = None
             elif task.waiting_on == 0 and draft.places[task.path].index is None:
                 draft.agenda.append((Then.READY, task.path))

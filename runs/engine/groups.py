@@ -70,6 +70,9 @@ def _ready(draft: Draft, task: Task) -> None:
         return
     place = draft.places[task.path]
     assert place.task is not None
+    group = draft.get(place.parent)
+    if group.state is State.PENDING:
+        return  # retried, and not its group's turn yet
     if task.blocker and not place.task.waits_for_any_end:
         _skip_blocked(draft, task)
         return
@@ -79,7 +82,7 @@ def _ready(draft: Draft, task: Task) -> None:
         _begin(draft, draft.change(task, ready_at=draft.now))  # retried: its iterations are there, and their items stay
         return
     try:
-        inputs = resolve(Scope(draft, draft.get(place.parent)), place)
+        inputs = resolve(Scope(draft, group), place)
         false = unmet(place.task.trigger.condition, inputs)
     except Unresolved as error:
         draft.fail(task, str(error), "inputs")

@@ -41,6 +41,15 @@ BEHAVIOURS = (
     "cannot be retried",
 )
 RETRIES = (None, None, RetryPolicy(1), RetryPolicy(3, delay=10, factor=2), RetryPolicy(2, delay=100, max_window=50))
+CONDITIONS = (
+    "",
+    "",
+    "",
+    "",
+    "inputs.parameter_values['x'] > 2",
+    "inputs.parameter_values['x'] < 3",
+    "inputs.parameter_values['x'] > '2'",
+)
 NUMBER = step("number", inputs={"x": "NUMBER_INTEGER"}, outputs={"Output": "NUMBER_INTEGER"})
 STATUS = step("status")
 
@@ -81,7 +90,7 @@ class Graphs:
         if depth > 0 and self.draw(st.booleans()):
             component = self.group(depth - 1, {"x": "NUMBER_INTEGER"}).name
         loops = self.draw(st.integers(0, 3)) == 0
-        condition = self.draw(st.sampled_from(["", "", "inputs.parameter_values['x'] > 2", "inputs.parameter_values['x'] > '2'"]))
+        condition = self.draw(st.sampled_from(CONDITIONS))
         return task(
             key,
             component,
@@ -182,6 +191,7 @@ class Chaos:
         elif choice < 12 and self.past:
             world.tell(draw(st.sampled_from(self.past)))
         elif choice == 12:
+            world.look()  # a stop that nobody has looked at takes effect with any fact
             nothing_changes(world, self.strange())
         elif choice == 13:
             world.look()
@@ -193,7 +203,7 @@ class Chaos:
             world.tell(TimeCame(wake.path))
         elif choice == 16:
             world.change_run(paused=not world.run.paused)
-        elif choice == 17 and draw(st.integers(0, 4)) == 0 and not world.run.state.is_final:
+        elif choice == 17 and draw(st.booleans()) and not world.run.state.is_final:
             harder = {Stop.NO: Stop.GRACEFUL, Stop.GRACEFUL: Stop.FORCE, Stop.FORCE: Stop.FORCE}[world.run.stop]
             world.change_run(stop=harder)
             if draw(st.booleans()):
@@ -219,7 +229,7 @@ class Chaos:
                 self.world.tell(TimeCame(wake.path))
             else:
                 break
-        unfinished = {task.path: (task.state, task.reason) for task in self.world.tasks.unfinished()}
+        unfinished = {task.path: task for task in self.world.tasks.unfinished()}
         assert self.world.run.state.is_final, f"the run does not end: {unfinished}"
 
 
@@ -249,6 +259,24 @@ def test_every_run_ends_whatever_happens(data: st.DataObject) -> None:
         nothing_changes(world, fact)
     if world.run.stop and world.run.state is State.FAILED:
         assert "time limit" in world.run.reason
+    if world.run.state in (State.FAILED, State.CANCELED) and data.draw(st.booleans()):
+        begin_again(world, chaos)
+
+
+def begin_again(world: World, chaos: Chaos) -> None:
+    """Retries an ended run, with other behaviours; what had succeeded stays as it is."""
+    succeeded = {path: one for path, one in world.tasks.tasks.items() if one.state is State.SUCCEEDED}
+    chaos.behaviour.clear()
+    chaos.pool.clear()
+    world.wakes.clear()
+    world.retry(carry_on=False)
+    world.check()
+    for fact in chaos.past[-5:]:
+        nothing_changes(world, fact)
+    chaos.finish()
+    world.check()
+    changed = {path: (one, world.tasks.tasks[path]) for path, one in succeeded.items() if world.tasks.tasks[path] != one}
+    assert not changed
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

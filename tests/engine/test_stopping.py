@@ -207,6 +207,17 @@ def test_retrying_goes_into_groups_and_loops_and_keeps_their_limits() -> None:
     assert world.started[before:] == [("root/each[1]/two", 2), ("root/each[4]/one", 2), ("root/each[4]/two", 1), ("root/end", 1)]
 
 
+def test_members_of_an_iteration_whose_turn_has_not_come_wait_after_a_retry() -> None:
+    body = dag("body", [task("one", "plain")], inputs={"item": "NUMBER_INTEGER"})
+    spec = pipeline(dag("root", [task("each", "body", over=[1, 2], at_once=1)]), PLAIN, body)
+    world = World(spec, lambda t, n: "Exit code 1." if n == 1 else None).go()
+    world.retry()
+    world.look()
+    assert world.started[2:] == [("root/each[0]/one", 2)]
+    world.tell(AttemptSucceeded("root/each[0]/one", 2, world.now))
+    assert world.started[3:] == [("root/each[1]/one", 2)]
+
+
 def test_a_stopped_run_can_be_retried() -> None:
     world = with_exit_task()
     world.change_run(stop=Stop.FORCE)

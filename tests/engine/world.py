@@ -99,19 +99,22 @@ class World:
         """Hands facts in, keeps what follows, answers the cache as the driver does; returns the first step."""
         self.now += timedelta(milliseconds=1)
         first = step = self._advance(facts)
+        self._answer_questions(step)
+        return first
+
+    def _answer_questions(self, step: Step) -> None:
         while answers := [self._answer(order) for order in step.orders if isinstance(order, LookInCache)]:
             step = self._advance(answers)
-        return first
 
     def look(self) -> Step:
         """Looks the run over."""
         return self.tell(LookedOver())
 
-    def retry(self) -> World:
+    def retry(self, *, carry_on: bool = True) -> World:
         """Retries the run, and carries everything out."""
         self.now += timedelta(seconds=1)
-        self._keep(retry(Snapshot(self.run, self.spec, self.tasks), self.now))
-        return self.carry_on()
+        self._answer_questions(self._keep(retry(Snapshot(self.run, self.spec, self.tasks), self.now)))
+        return self.carry_on() if carry_on else self
 
     def _advance(self, facts: Sequence[Fact]) -> Step:
         before = {path: self.tasks.get(path) for path in self.tasks.tasks}
