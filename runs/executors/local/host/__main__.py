@@ -54,9 +54,10 @@ async def run(config: Config) -> None:
     host = Host(config)
     host.recover()
     server = await host.serve(config.socket)
-    tending = asyncio.create_task(host.tend())
+    tasks = [asyncio.create_task(host.warm_up()), asyncio.create_task(host.tend())]
     await over.wait()
-    tending.cancel()
+    for task in tasks:
+        task.cancel()
     server.close()
     config.socket.unlink(missing_ok=True)
     await host.close()

@@ -23,7 +23,7 @@ from runs.executors.local.host.config import Config
 from runs.executors.local.host.ending import Ending, ending, seconds, size
 from runs.executors.local.host.environments import Build, BuildFailed, Environment, Environments
 from runs.executors.local.host.fetching import FetchFailed, fetch_inputs
-from runs.executors.local.host.pool import CannotStart, Ended, Pool, ServerGone, Step
+from runs.executors.local.host.pool import CannotStart, Ended, ForkServer, Pool, ServerGone, Step
 from runs.executors.local.host.recipe import EXECUTOR_MODULE, Recipe, recognise
 from runs.executors.local.host.records import Record
 from runs.executors.local.host.steplog import StepLog, now
@@ -40,6 +40,9 @@ class Surroundings(Protocol):
     pool: Pool
     environments: Environments
     places: asyncio.Semaphore
+
+    async def warm(self, environment: Environment) -> ForkServer:
+        """A server of it that has imported the SDK's executor. Raises CannotStart."""
 
     def started(self, pid: int) -> None:
         """A step's process runs."""
@@ -129,6 +132,8 @@ class Attempt:
         peak: int | None = None
         try:
             self._task = asyncio.create_task(self._start())
+            if self.stopping:  # asked before it began
+                self._task.cancel()
             await self._task
             process = await self._running()
             peak = process.peak
@@ -199,12 +204,13 @@ class Attempt:
         return environment
 
     async def _report(self, what: str, build: Build) -> None:
-        """Says that it installs, and for how long; less often the longer it takes."""
+        """Says that it installs, and for how long."""
         wait = 1.0
         while True:
             took = asyncio.get_running_loop().time() - build.began
             self._enter(Phase.STARTING, f"{what}: {took:.0f} s")
-            await asyncio.sleep(wait)
+            # Less often the longer it takes and the more wait for it: each time is a fact for the driver.
+            await asyncio.sleep(wait * max(1.0, len(build.listeners) / 10))
             wait = min(wait * 1.25, 15.0)
 
     async def _place(self) -> None:
@@ -221,12 +227,12 @@ class Attempt:
         self.reason = ""
 
     async def _launch(self, recipe: Recipe, environment: Environment) -> Step:
-        order, config, pool = self.order, self.host.config, self.host.pool
+        order, config = self.order, self.host.config
         assert self.prepared
         self.times.setdefault("starting", now())
         warm = recipe.source is not None and not stepenv.needs_new_interpreter(order)
         try:
-            server = await (pool.get(environment.key, environment.python, [EXECUTOR_MODULE]) if warm else pool.plain())
+            server = await (self.host.warm(environment) if warm else self.host.pool.plain())
         except CannotStart as error:
             raise Verdict(f"The environment's Python did not start: {error}", "environment") from None
         where = stepenv.folders(self.record)

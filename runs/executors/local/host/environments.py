@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 import uv
 
 Installs = tuple[tuple[str, ...], ...]
+_USED = "last-used"
 _WORDS = 12  # last lines of uv that explain a failure
 _LIMIT = 3600.0  # seconds for one build
 
@@ -84,6 +86,22 @@ class Environments:
         environment = Environment(self.key(installs), self._folder / self.key(installs))
         return environment if os.path.exists(environment.python) else None
 
+    def used(self, environment: Environment) -> None:
+        """Notes that an interpreter of it was started."""
+        with contextlib.suppress(OSError):
+            (environment.folder / _USED).touch()
+
+    def newest(self) -> Environment | None:
+        """The environment that was used last."""
+        found = []
+        for mark in self._folder.glob(f"*/{_USED}"):
+            with contextlib.suppress(OSError):
+                found.append((mark.stat().st_mtime, mark.parent))
+        if not found:
+            return None
+        folder = max(found)[1]
+        return Environment(folder.name, folder)
+
     def build(self, installs: Installs | None) -> Build:
         """Builds one, or joins the build that is under way. Its task raises BuildFailed."""
         key = self.key(installs)
@@ -104,8 +122,14 @@ class Environments:
             python = str(building / "bin" / "python3")
             try:
                 # Relocatable: it is renamed when complete.
-                venv = ["venv", "--quiet", "--seed", "--relocatable", "--python", sys.executable, str(building)]
-                await self._uv([program, *venv], say)
+                venv = ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(building)]
+                try:
+                    await self._uv([program, *venv, "--seed"], say)
+                except BuildFailed:
+                    if installs:
+                        raise
+                    say("Without pip, for it cannot be had now.")  # a command may well need no Python at all
+                    await self._uv([program, *venv, "--clear"], say)
                 for install in installs:
                     command = ["pip", "install", "--python", python, "--compile-bytecode", *install]
                     await self._uv([program, *command], say)

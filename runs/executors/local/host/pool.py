@@ -218,6 +218,10 @@ class Pool:
             self._servers[name] = task
         return await asyncio.shield(task)
 
+    def has(self, name: str) -> bool:
+        """Whether an environment's server runs or is starting."""
+        return name in self._servers
+
     async def plain(self) -> ForkServer:
         """The server for commands: it has imported nothing."""
         return await self.get("plain", sys.executable, [])
@@ -242,7 +246,8 @@ class Pool:
                 idle.append((task.result().used, name))
         idle.sort()
         for position, (used, name) in enumerate(idle):
-            if now - used > self._idle or len(idle) - position > self._most:
+            newest = position == len(idle) - 1  # stays: the next step will likely be one of its
+            if (now - used > self._idle and not newest) or len(idle) - position > self._most:
                 self._servers.pop(name).result().close()
 
     async def close(self) -> None:

@@ -19,9 +19,10 @@ from runs.execution.result import Result, to_time
 from runs.executors.local.host import processes
 from runs.executors.local.host.attempts import Attempt
 from runs.executors.local.host.config import Config
-from runs.executors.local.host.environments import Environments
+from runs.executors.local.host.environments import BuildFailed, Environment, Environments
 from runs.executors.local.host.hub import Hub
-from runs.executors.local.host.pool import Pool
+from runs.executors.local.host.pool import CannotStart, ForkServer, Pool
+from runs.executors.local.host.recipe import EXECUTOR_MODULE
 from runs.executors.local.host.records import Keeper, Processes, Record, all_records
 from runs.executors.local.host.stepenv import MARK, without_server
 from runs.executors.local.host.steplog import now
@@ -62,6 +63,12 @@ class Host:
     def tell_lines(self, log: str, first: int, lines: int, block: bytes) -> None:
         """Lines that were stored."""
         self.hub.lines(log, first, lines, block)
+
+    async def warm(self, environment: Environment) -> ForkServer:
+        """A server of it that has imported the SDK's executor. Raises CannotStart."""
+        if not self.pool.has(environment.key):
+            self.environments.used(environment)
+        return await self.pool.get(environment.key, environment.python, [EXECUTOR_MODULE])
 
     def started(self, pid: int) -> None:
         """A step's process runs."""
@@ -181,6 +188,15 @@ class Host:
             record.finish(result)
             record.tidy()
         self.ended[order.name] = (result, order)
+
+    async def warm_up(self) -> None:
+        """Has ready what the first step will likely need: it need not wait for an interpreter then."""
+        with contextlib.suppress(CannotStart, BuildFailed):
+            await self.pool.plain()
+            if newest := self.environments.newest():
+                await self.warm(newest)
+            if not self.environments.ready(None):
+                await self.environments.build(None).task
 
     async def tend(self) -> None:
         """Now and then: idle servers end, sizes are looked at."""
