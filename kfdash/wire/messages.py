@@ -54,7 +54,7 @@ def _sentences(detail: Any, place: str) -> list[str]:
     return [f"{place}: {detail}" if place else str(detail)]
 
 
-class Message(serializers.Serializer):
+class Message(serializers.Serializer[Any]):
     """A protobuf message: fields in snake_case or camelCase, `null` is unset, unknown fields are refused."""
 
     one_of: tuple[tuple[str, ...], ...] = ()  # groups of fields of which at most one may be set
@@ -63,7 +63,8 @@ class Message(serializers.Serializer):
         """The fields that are set, by proto name; those of the server alone are left out."""
         if not isinstance(data, Mapping):
             raise serializers.ValidationError(f"an object is expected here, not {_kind(data)}")
-        names = {camel(name): name for name in self.fields} | {name: name for name in self.fields}
+        fields: Mapping[str, Any] = self.fields
+        names = {camel(name): name for name in fields} | {name: name for name in fields}
         found: dict[str, Any] = {}
         seen: set[str] = set()
         for key, value in data.items():
@@ -73,10 +74,10 @@ class Message(serializers.Serializer):
             if name in seen:
                 raise serializers.ValidationError(f"the field {name!r} is given twice")
             seen.add(name)
-            if value is None or self.fields[name].read_only:
+            if value is None or fields[name].read_only:
                 continue
             try:
-                found[name] = self.fields[name].run_validation(value)
+                found[name] = fields[name].run_validation(value)
             except serializers.ValidationError as error:
                 raise serializers.ValidationError({name: error.detail}) from None
         for group in self.one_of:
@@ -96,7 +97,7 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "this")
 
 
-class _Field(serializers.Field):
+class _Field(serializers.Field[Any, Any, Any, Any]):
     """A field that is never required."""
 
     def __init__(self, **options: Any) -> None:

@@ -94,7 +94,7 @@ def acting(request: Request) -> str:
     return user.get_username() if user is not None and user.is_authenticated else ""
 
 
-class Health(serializers.Serializer):
+class Health(serializers.Serializer[Any]):
     """What the server says of itself."""
 
     commit_sha = serializers.CharField()

@@ -50,9 +50,9 @@ class UploadView(WireView):
             raise invalid(f"The form cannot be read: {error}.") from None
         if file is None:
             raise invalid("There is no package: send it as the part `uploadfile` of a form, with a file name.")
-        if file.size > settings.UPLOAD_LIMIT:
+        if (file.size or 0) > settings.UPLOAD_LIMIT:
             raise invalid(f"The package is larger than {settings.UPLOAD_LIMIT // (1024 * 1024)} MiB, the most that is taken.")
-        return file.read(), file.name
+        return file.read(), file.name or ""
 
     def read_labels(self, request: Request) -> dict[str, Any]:
         """Names, description, tags and what else both uploads take from the query. Raises WireError."""

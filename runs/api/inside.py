@@ -20,13 +20,13 @@ from kfdash.wire.listing import Listing
 from kfdash.wire.messages import compact
 from kfdash.wire.reading import Query, read_id
 from kfdash.wire.views import WireView
+from pipelines.spec.values import task_uuid
 from runs import logs, models
 from runs.api.answers import display_name
 from runs.api.nodes import attempt_of, text_log
 from runs.api.requests import run_of
 from runs.api.serializers import ArtifactMessage, ListArtifacts, ListCacheEntries, ListEvents, ListTasks, LogPage
 from runs.engine.model import Phase
-from runs.execution.order import task_uuid
 
 Row = TypeVar("Row", bound=Model)
 

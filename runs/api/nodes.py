@@ -18,11 +18,11 @@ from kfdash.wire.describing import error_responses
 from kfdash.wire.errors import WireError, invalid, not_found
 from kfdash.wire.streaming import stream_text
 from kfdash.wire.views import WireView
+from pipelines.spec.values import task_uuid
 from runs import logs, models
 from runs.api.requests import run_of
 from runs.api.serializers import ReadArtifact
 from runs.artifacts import content
-from runs.execution.order import task_uuid
 
 _LARGEST = 64 * 1024 * 1024  # bytes of an artifact that is answered as JSON
 

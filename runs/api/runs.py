@@ -170,8 +170,8 @@ def _launch(sent: dict[str, Any], by: str) -> models.Run:
     try:
         source = _source(sent)
         with transaction.atomic():  # a specification that came along is not kept when its arguments are refused
-            version = source if isinstance(source, PipelineVersion) else None
-            specification = version.specification if version else specifications.store(source)
+            version = None if isinstance(source, Document) else source
+            specification = specifications.store(source) if isinstance(source, Document) else source.specification
             return services.launch_run(
                 specification=specification,
                 version=version,
