@@ -81,7 +81,7 @@ def pipeline(tasks: Json = None, components: Json = None, executors: Json = None
 
 def parsed(document: Json, platform: Json = None) -> Document:
     """The document as parsed from its YAML."""
-    return parse_text(yaml.safe_dump_all([document] + ([platform] if platform else []), sort_keys=False))
+    return parse_text(yaml.dump_all([document] + ([platform] if platform else []), Dumper=yaml.CSafeDumper, sort_keys=False))
 
 
 def problems_of(document: Json, platform: Json = None) -> list[Problem]:

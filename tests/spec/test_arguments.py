@@ -127,6 +127,6 @@ def test_times_in_the_layouts_of_go(layout: str, expected: str) -> None:
 
 def test_a_text_made_to_hurt_is_expanded_in_a_moment() -> None:
     text = "{{$.currentTime.strftime('" * 50_000 + "[[CurrentTime." * 50_000
-    began = time.monotonic()
+    began = time.process_time()
     expand_macros({"a": text}, run_id="x", created_at=CREATED, scheduled_at=None)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1

@@ -154,9 +154,9 @@ def bomb(levels: int) -> str:
     ids=["bomb", "deep bomb", "long text", "brackets", "closed brackets", "objects", "JSON", "indents", "dashes"],
 )
 def test_a_document_made_to_hurt_is_refused_at_once(text: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     refusal(text)
-    assert time.monotonic() - began < 0.5
+    assert time.process_time() - began < 0.5
 
 
 def test_the_deepest_document_that_is_taken() -> None:

@@ -90,9 +90,9 @@ def test_a_link_in_an_archive_is_refused() -> None:
 @pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_bomb_is_refused_within_a_second(pack) -> None:  # type: ignore[no-untyped-def]
     data = pack({"pipeline.yaml": bytes(100 * 1024 * 1024)})
-    began = time.monotonic()
+    began = time.process_time()
     assert "unpacks to more than 32 MiB" in refusal(data, "p.zip")
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_everything_on_the_way_to_the_pipeline_counts() -> None:

@@ -28,6 +28,7 @@ from pipelines.spec.values import fits, kind_of
 
 _NUMBERS = frozenset({ParameterType.NUMBER_INTEGER, ParameterType.NUMBER_DOUBLE})
 _OBJECTS = frozenset({ParameterType.STRUCT, ParameterType.TASK_FINAL_STATUS, ParameterType.TASK_CONFIG})
+_LOOP_ITEM = "loop-item"  # in the names that the SDK gives to a loop's items
 _ANY_ARTIFACT = "system.Artifact"
 _LISTS = frozenset({ParameterType.LIST, ParameterType.STRING})  # what a loop can go over: a list, or the text of one
 
@@ -104,7 +105,9 @@ def source_type(scope: Scope, source: ParameterSource) -> ParameterType | None:
     """The type that a source gives; None for constants and where it cannot be known."""
     if isinstance(source, FromInput):
         found = scope.component.input_parameters.get(source.name)
-        return found.type if found else None
+        # The SDK declares the items of a list whose items have no type as texts; only the run knows what they are.
+        is_item = _LOOP_ITEM in source.name and found is not None and found.type is ParameterType.STRING
+        return None if is_item or found is None else found.type
     if isinstance(source, FinalStatus):
         return ParameterType.TASK_FINAL_STATUS
     if isinstance(source, FromTask) and (component := scope.component_of(source.producer)):
