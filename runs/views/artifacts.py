@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_safe
 
 from kfdash.wire.streaming import stream
@@ -98,12 +100,17 @@ def artifact_content(request: HttpRequest, artifact_id: int) -> HttpResponseBase
     except content.NotHere as error:
         raise Http404(str(error)) from None
     if media_type := image_type(path):
-        response: HttpResponseBase = FileResponse(path.open("rb"), content_type=media_type)
+        response: HttpResponseBase = _sent(request, path, media_type)
         response.headers["Content-Security-Policy"] = _IMAGE_POLICY
     else:
-        response = FileResponse(path.open("rb"), content_type="text/html; charset=utf-8")
+        response = _sent(request, path, "text/html; charset=utf-8")
         response.headers["Content-Security-Policy"] = _FRAME_POLICY
-    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def _sent(request: HttpRequest, path: pathlib.Path, media_type: str) -> HttpResponseBase:
+    response = stream(request, content.chunks(path), media_type)
+    response.headers["Content-Length"] = str(path.stat().st_size)
     return response
 
 
@@ -121,7 +128,9 @@ def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBas
         path = content.file_in(artifact, file)
     except content.NotHere as error:
         raise Http404(str(error)) from None
-    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type=content.media_type(path.name))
+    response = _sent(request, path, content.media_type(path.name))
+    response.headers["Content-Disposition"] = content_disposition_header(True, path.name) or "attachment"
+    return response
 
 
 def _plain(name: str) -> str:
