@@ -300,12 +300,13 @@ class Attempt:
         return found
 
     async def _collect(self) -> Values:
-        assert self.prepared
+        prepared = self.prepared
+        assert prepared
         self.phase = Phase.COLLECTING
         self.times["collecting"] = self.since = now()
         self._later(0.5, lambda: self._tell())
         try:
-            return await _in_thread_when_slow(self.prepared, lambda: collecting.gather(self.order, self.prepared, self.host.config))
+            return await _in_thread_when_slow(prepared, lambda: collecting.gather(self.order, prepared, self.host.config))
         except OutputsInvalid as error:
             raise Verdict(str(error), "outputs", True) from None
         except collecting.OutputTooLarge as error:

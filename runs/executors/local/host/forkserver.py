@@ -27,6 +27,7 @@ import sys
 import threading
 import time
 import types
+from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LINUX = sys.platform == "linux"
@@ -53,12 +54,13 @@ class Server:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self.say({"ready": os.getpid()})
+        control = self.control.fileno()
         while True:
-            ready, _, _ = select.select([self.control, self.wake], [], [])
+            ready, _, _ = select.select([control, self.wake], [], [])
             if self.wake in ready:
                 os.read(self.wake, 65536)
                 self.reap()
-            if self.control in ready:
+            if control in ready:
                 messages = self.receive()
                 if messages is None:
                     self.end_all()
@@ -67,11 +69,11 @@ class Server:
                     if job := self.obey(message):
                         return job
 
-    def say(self, message: dict) -> None:
+    def say(self, message: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the host has gone: the loop sees the socket's end
             self.control.sendall(json.dumps(message).encode() + b"\n")
 
-    def receive(self) -> list[dict] | None:
+    def receive(self) -> list[dict[str, Any]] | None:
         """Complete messages that came; None at the end of the socket."""
         try:
             data, descriptors, _, _ = socket.recv_fds(self.control, 65536, 64)
@@ -83,7 +85,7 @@ class Server:
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def obey(self, message: dict) -> str:
+    def obey(self, message: dict[str, Any]) -> str:
         """Carries out one message; in a new child returns its job."""
         if "job" in message:
             out, err = self.descriptors[:2]
@@ -91,7 +93,7 @@ class Server:
             pid = os.fork()
             if pid == 0:
                 self.become_step(out, err)
-                return message["job"]
+                return str(message["job"])
             os.close(out)
             os.close(err)
             self.steps[pid] = message["id"]
@@ -206,7 +208,7 @@ def _session(pid: int) -> int:
 # --- the child ------------------------------------------------------------------------------------------------------
 
 
-def prepare(job: dict) -> None:
+def prepare(job: dict[str, Any]) -> None:
     """Folder, environment and limits of a step."""
     if job.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
@@ -228,7 +230,7 @@ def run_command(argv: list[str]) -> None:
         os._exit(126 if isinstance(error, PermissionError) else 127)
 
 
-def run_module(job: dict) -> None:
+def run_module(job: dict[str, Any]) -> None:
     """What `python3 -m <module> <args>` does, with the program's source written first as the SDK's script does."""
     folder = os.path.join(job["env"]["TMPDIR"], "tmp.program")
     os.makedirs(folder, exist_ok=True)
@@ -242,11 +244,11 @@ def run_module(job: dict) -> None:
     main = types.ModuleType("__main__")
     main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
     sys.modules["__main__"] = main
-    sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # what is printed is seen at once
     gc.enable()
     code = 0
     try:
-        runpy._run_module_as_main(job["module"])
+        runpy._run_module_as_main(job["module"])  # type: ignore[attr-defined]
     except SystemExit as error:
         code = _exit_code(error.code)
     except BaseException as error:
@@ -274,7 +276,7 @@ def end(code: int, known: set[str]) -> None:
     copy all of its memory first, which takes longer than a small step.
     """
     with contextlib.suppress(BaseException):
-        threading._shutdown()
+        threading._shutdown()  # type: ignore[attr-defined]
     with contextlib.suppress(BaseException):
         atexit._run_exitfuncs()
     gc.collect()  # twice, as the interpreter: a file in a ring of objects is then written before it is closed
@@ -312,7 +314,7 @@ def warm(modules: list[str]) -> None:
     gc.freeze()
 
 
-def main() -> dict:
+def main() -> dict[str, Any]:
     """The server's life; returns in a child, with its job."""
     sys.path.pop(0)  # this file's folder
     control = socket.socket(fileno=int(sys.argv[1]))
@@ -325,7 +327,7 @@ def main() -> dict:
         os._exit(0)
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            job = json.load(file)
+            job: dict[str, Any] = json.load(file)
         prepare(job)
     except OSError as error:
         os.write(2, f"kfdash: the step's folder cannot be used: {error}\n".encode(errors="replace"))

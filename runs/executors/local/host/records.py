@@ -160,7 +160,7 @@ class Keeper:
         for thread in self._threads:
             thread.start()
 
-    def keep(self, record: Record, result: Result, done: Callable[[Exception | None], None]) -> None:
+    def keep(self, record: Record, result: Result, done: Callable[[Exception | None], object]) -> None:
         """Keeps a result; then calls `done`, in the thread."""
 
         def work() -> None:
