@@ -10,12 +10,11 @@ from pipelines.spec import check, older, strict
 from pipelines.spec.build import Builder
 from pipelines.spec.documents import SourceDocument, camel, read_documents, unstorable
 from pipelines.spec.model import PipelineSpec
-from pipelines.spec.problems import Finding, Place, Problem, Refused, dotted
+from pipelines.spec.problems import MAX_PROBLEMS, Finding, Place, Problem, Refused, dotted
 
 Json = Any
 LineOf = Callable[[Place], int | None]
 
-MAX_PROBLEMS = 1000  # that are listed; nobody reads more
 MAX_MESSAGE = 600  # characters: names and expressions in a message may be of any length
 
 _PIPELINE_FIELDS = frozenset({"pipelineInfo", "root", "schemaVersion", "deploymentSpec", "components", "sdkVersion"})
@@ -109,7 +108,7 @@ def _located(findings: Sequence[Finding], line_of: LineOf) -> list[Problem]:
     ]
     problems.sort(key=lambda problem: problem.line or 0)
     if len(unique) > MAX_PROBLEMS:
-        problems.append(Problem(f"There are {len(unique) - MAX_PROBLEMS:,} more problems, which are not listed."))
+        problems.append(Problem("There are more problems, which are not listed."))
     return problems
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 
-_MOST_CANDIDATES, _LONGEST_NAME = 50, 80  # difflib is slow
+MAX_PROBLEMS = 1000  # that are listed of a package; nobody reads more
+_MOST_NAMES, _MOST_CANDIDATES, _LONGEST_NAME = 300, 20, 80  # difflib is slow
 
 Place = tuple[str | int, ...]
 """The way to a value in a document: keys of objects and indices of lists. Keys are the user's and may hold dots."""
@@ -44,7 +46,8 @@ class Refused(Exception):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that is not there: the nearest one that is. Cheap, also for hostile names."""
-    candidates = [other for other in known if abs(len(other) - len(name)) <= 3][:_MOST_CANDIDATES]
+    near_in_length = (other for other in islice(known, _MOST_NAMES) if abs(len(other) - len(name)) <= 3)
+    candidates = list(islice(near_in_length, _MOST_CANDIDATES))
     near = get_close_matches(name, candidates, n=1) if candidates and len(name) <= _LONGEST_NAME else []
     return f"; did you mean `{near[0]}`?" if near else "."
 

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from pipelines.spec.problems import Finding, Place, suggestion
+from pipelines.spec.problems import MAX_PROBLEMS, Finding, Place, suggestion
 from pipelines.spec.values import kind_of
 
 # Beside an installed `kfp`, the package would load the whole SDK (over a second) without this. It is set for this import
@@ -94,9 +94,8 @@ class _Pruner:
             here = (*place, key)
             if field is None:
                 if not self._tolerant:
-                    self._findings.append(
-                        Finding(here, f"There is no field `{key}` here{suggestion(key, descriptor.fields_by_camelcase_name)}")
-                    )
+                    known = descriptor.fields_by_camelcase_name if len(self._findings) < MAX_PROBLEMS else ()
+                    self._findings.append(Finding(here, f"There is no field `{key}` here{suggestion(key, known)}"))
                 continue
             if item is None and not _takes_null(field):
                 continue
