@@ -84,7 +84,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.now = START
-        self.run = Run("run-1", "a run", "example-x7k2p", arguments=dict(self.arguments), created_at=START)
+        self.run = Run("run-1", "a run", f"{self.spec.name}-x7k2p", arguments=dict(self.arguments), created_at=START)
         self.tasks = MemoryTasks()
         self.events: list[Event] = []
         self.orders: list[Order] = []
