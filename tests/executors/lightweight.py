@@ -24,6 +24,8 @@ def step(
     env: tuple[tuple[str, str], ...] = (),
     timeout: float | None = None,
     packages: list[str] | None = None,
+    artifacts: dict[str, str] | None = None,
+    inputs: Values | None = None,
 ) -> AttemptOrder:
     """An order for a lightweight component."""
     with warnings.catch_warnings():
@@ -34,8 +36,9 @@ def step(
     return order(
         command=tuple(container.command),
         args=tuple(container.args),
-        inputs=Values(parameters or {}),
+        inputs=inputs or Values(parameters or {}),
         outputs=outputs,
+        artifacts=artifacts,
         env=env,
         timeout=timeout,
     )

@@ -4,6 +4,8 @@ Not for `from __future__ import annotations`: the SDK reads the annotations as t
 """
 # ruff: noqa: PLC0415, SIM115
 
+from kfp import dsl
+
 
 def add(a: int, b: int) -> int:
     return a + b
@@ -132,3 +134,19 @@ def slow() -> None:
 def many_lines() -> None:
     for number in range(120_000):
         print(f"epoch {number} loss 0.123456789")
+
+
+def train(rows: int, model: dsl.Output[dsl.Model], scores: dsl.Output[dsl.Metrics], notes: dsl.OutputPath(str)):  # type: ignore[valid-type]
+    import json
+
+    with open(model.path, "w") as file:
+        json.dump({"rows": rows}, file)
+    model.metadata["framework"] = "by hand"
+    scores.log_metric("accuracy", 0.5)
+    with open(notes, "w") as file:
+        file.write(f"trained on {rows} rows")
+
+
+def use(model: dsl.Input[dsl.Model]) -> str:
+    with open(model.path) as file:
+        return f"{file.read()} {model.metadata['framework']} {model.uri.startswith('/')}"

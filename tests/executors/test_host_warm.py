@@ -7,7 +7,7 @@ import pytest
 
 from pipelines.spec.model import ParameterType
 from runs import logstore
-from runs.engine.model import AttemptFailed, AttemptSucceeded
+from runs.engine.model import AttemptFailed, AttemptSucceeded, Values
 from runs.executors.local.executor import LocalExecutor
 from tests.executors.hosting import RunningHost, running_host
 from tests.executors.lightweight import COLD, step
@@ -21,6 +21,8 @@ from tests.executors.steps import (
     many_lines,
     randomness,
     slow,
+    train,
+    use,
     use_processes,
     variables,
 )
@@ -64,6 +66,21 @@ def test_a_component_computes(watcher):
     assert isinstance(end, AttemptSucceeded), end
     assert end.outputs.parameters == {"Output": 3}
     assert end.peak_memory and end.peak_memory > 5_000_000
+
+
+def test_artifacts_are_files_with_metadata_and_reach_the_next_step(watcher, host):
+    kinds = {"model": "system.Model", "scores": "system.Metrics"}
+    end, told = run(watcher, train, {"rows": 3}, artifacts=kinds, outputs={"notes": ParameterType.STRING})
+    assert isinstance(end, AttemptSucceeded), told.texts("e")
+    [model], [scores] = end.outputs.artifacts["model"], end.outputs.artifacts["scores"]
+    assert model["uri"].startswith("minio://kfdash/") and model["metadata"] == {"framework": "by hand"}
+    assert model["custom_path"] == ""
+    assert scores["metadata"] == {"accuracy": 0.5}
+    assert end.outputs.parameters == {"notes": "trained on 3 rows"}
+    assert (host.artifacts / model["uri"].removeprefix("minio://")).read_text() == '{"rows": 3}'
+    end, told = run(watcher, use, inputs=Values(artifacts={"model": [{**model, "id": 4}]}), outputs=TEXT)
+    assert isinstance(end, AttemptSucceeded), told.texts("e")
+    assert end.outputs.parameters == {"Output": '{"rows": 3} by hand True'}
 
 
 def test_it_sees_the_same(watcher):

@@ -50,7 +50,7 @@ class Host:
         self.keeper = Keeper()
         self.memory_kills = processes.out_of_memory_kills()
         self.running: dict[str, Attempt] = {}
-        self.ended: dict[str, tuple[Result, AttemptOrder]] = {}
+        self.ended: dict[str, Result] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -114,7 +114,7 @@ class Host:
             result = Result(
                 order.name, "failed", {"finished": now()}, reason=f"Its result could not be stored: {error}", cause="disk"
             )
-        self.ended[order.name] = (result, order)
+        self.ended[order.name] = result
         self.running.pop(order.name, None)
         self.hub.ended(order.log, order.run_id, result.to_fact(order.path, order.number))
         self.keeper.later(record.tidy)
@@ -137,7 +137,7 @@ class Host:
             if attempt := self.running.get(key["name"]):
                 fact = attempt.fact()
             elif known := self.ended.get(key["name"]):
-                fact = known[0].to_fact(key["path"], key["number"])
+                fact = known.to_fact(key["path"], key["number"])
             else:
                 reason = "The local executor does not know this attempt: its files are gone."
                 fact = AttemptLost(key["path"], key["number"], to_time(now()), reason)
@@ -164,8 +164,7 @@ class Host:
         left = []
         for record in all_records(self.config.attempts):
             if result := record.result():
-                order = record.order() or _order_of({"name": record.name, "run_id": "", "path": "", "number": 0})
-                self.ended[record.name] = (result, order)
+                self.ended[record.name] = result
             else:
                 left.append(record)
         if left:
@@ -187,7 +186,7 @@ class Host:
         with contextlib.suppress(OSError):
             record.finish(result)
             record.tidy()
-        self.ended[order.name] = (result, order)
+        self.ended[order.name] = result
 
     async def warm_up(self) -> None:
         """Has ready what the first step will likely need: it need not wait for an interpreter then."""
