@@ -83,6 +83,8 @@ class Component:
 
 def describe(spec: PipelineSpec, path: str) -> Component | None:
     """The step at a template path; None where there is none."""
+    if path.partition("/")[0] != ROOT:
+        return None
     try:
         task, component = spec.at(path)
     except (KeyError, AssertionError):
@@ -168,7 +170,7 @@ def _facts(
     if task is None:
         return
     _, above = spec.at(paths.parent(path))
-    if above.dag is not None and (expression := expression_text(paths.parent(path), above.dag, task)):
+    if above.dag is not None and (expression := expression_text(spec, paths.parent(path), above.dag, task)):
         yield "Runs", expression
     if task.waits_for_any_end:
         yield "Runs", "however the steps before it end"

@@ -77,6 +77,19 @@ class Tree:
         """The steps that are no groups."""
         return (step for step in self.steps.values() if step.kind not in ("dag", "loop"))
 
+    def failures(self) -> list[Step]:
+        """What failed by itself, not through something inside it, in order of the ends."""
+        through = {step.parent for step in self.steps.values() if step.state == "FAILED"}
+        found = [step for step in self.steps.values() if step.state == "FAILED" and step.path not in through]
+        return sorted(found, key=lambda step: (step.finished_at is None, step.finished_at or step.path, step.path))
+
+    def cause_of(self, step: Step | None) -> Step | None:
+        """For what failed: the first failure in it, or itself; None for what did not fail."""
+        if step is None or step.state != "FAILED":
+            return None
+        inside = (f"{step.path}/", f"{step.path}[")
+        return next((found for found in self.failures() if found is step or found.path.startswith(inside)), step)
+
     def iterations(self, loop: str) -> list[Step]:
         """The iterations of a loop that exist, by index."""
         return self.children.get(loop, [])
@@ -188,10 +201,11 @@ class _Names:
 
 
 def step_name(spec: PipelineSpec, path: str) -> str:
-    """What the step at a path is called on pages: `train-candidate`, with the index for an iteration: `score [3]`."""
+    """What the step at a path is called on pages: `train-candidate`, with the iterations it is in: `score[3]`."""
     task, _ = spec.at(path)
     name = title(spec, task) if task is not None else spec.display_name or spec.name
-    return name if (index := paths.index(path)) is None else f"{name} [{index}]"
+    within = [index for up in (path, *paths.ancestors(path)) if (index := paths.index(up)) is not None]
+    return name + "".join(f"[{index}]" for index in reversed(within))
 
 
 def state_counts(tree: Tree) -> list[dict[str, Any]]:

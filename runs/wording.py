@@ -51,7 +51,7 @@ def line(message: Message) -> str:
     if state == "CANCELED":
         taken = seconds(message)
         return f"stopped after {words.duration(taken)}" if taken else "stopped"
-    if message["kind"] == "loop":
+    if message["kind"] == "loop" and message["failed"]:
         return counts(message)
     return _cut(_because(message))
 

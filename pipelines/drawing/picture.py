@@ -11,6 +11,7 @@ from pipelines.drawing.stored import Layout
 
 MARGIN = 24  # points of canvas around the drawing
 _NAME = 22  # characters of a name that a box holds
+_EXPRESSION = 23  # characters of a condition
 _SECOND = 25  # characters of the second line and the type together
 _PLAN_ICONS = {
     "task": "code",
@@ -104,7 +105,9 @@ def picture(
 
 def _node(node: Mapping[str, Any], look: Look | None, href: Callable[[str], str], selected: str) -> dict[str, Any]:
     path = look.path if look is not None else node["path"]
-    line = look.line if look is not None else _plan_line(node)
+    line = look.line if look is not None else ""
+    if not line and (look is None or look.state == "PENDING"):
+        line = _plan_line(node)
     kind, name = node["type"], node["name"]
     times = (look.times if look is not None else None) or node["iterations"]
     room = 18 if times is not None or node["opens"] else _NAME
@@ -124,8 +127,8 @@ def _node(node: Mapping[str, Any], look: Look | None, href: Callable[[str], str]
         "title": _title(name, look, node),
         "times": times,
         "marks": look.marks if look is not None and look.marks else strip_marks([Look(path)] * min(times or 0, 500)),
-        "shown_expression": _cut(node["expression"], 24),
-        "expression_width": round(min(len(node["expression"]), 24) * 6.65 + 12),
+        "shown_expression": _cut(node["expression"], _EXPRESSION),
+        "expression_width": round(min(len(node["expression"]), _EXPRESSION) * 6.65 + 12),
         "selected": bool(selected) and path == selected,
         "mx": round(node["x"] + node["w"] / 2, 1),
     }

@@ -11,7 +11,8 @@ from pipelines.drawing.dot import Box, Placed, Point
 from pipelines.drawing.visible import SHEETS, Graph
 
 _CLEAR = 7  # points between a line and a node it passes
-_BAND = 80  # points: height of the bands by which boxes are looked up
+_CELL = 100  # points: the raster by which boxes are looked up
+_LANES_UP_TO = 1500  # nodes; above, what is not plain runs as dot found it
 _SPREAD_FROM = 5  # edges into one node whose ends are spread along its top
 _LANE = 15  # points between a lane and the nodes beside it
 _TURN = 30  # points of height for the S at either end of a lane
@@ -26,7 +27,7 @@ def route(graph: Graph, placed: Placed) -> list[str]:
         **placed.groups,
         **{id: (x, y, width, height + sheets[id]) for id, (x, y, width, height) in placed.nodes.items()},
     }
-    bands = _Bands({id: boxes[id] for id in placed.nodes})
+    field = _Field({id: boxes[id] for id in placed.nodes})
     ends = _ends(graph, boxes)
     groups = list(placed.groups.values())
     found = []
@@ -37,8 +38,9 @@ def route(graph: Graph, placed: Placed) -> list[str]:
         start, end = _bottom(boxes[edge.tail]), ends[index]
         curve = _plain(start, end)
         skip = {edge.tail, edge.head}
-        if end[1] - start[1] < 4 or bands.touches(curve, skip):
-            curve = _lane(start, end, bands, skip, groups) or _by_dot(placed.splines.get(index), start, end) or curve
+        if end[1] - start[1] < 4 or field.touches(curve, skip):
+            lane = _lane(start, end, field, skip, groups) if len(placed.nodes) <= _LANES_UP_TO else None
+            curve = lane or _by_dot(placed.splines.get(index), start, end) or curve
         found.append(_path(curve))
     return found
 
@@ -71,19 +73,19 @@ def _plain(start: Point, end: Point) -> list[Point]:
     return [start, (x1, y1 + bend), (x2, y2 - bend), end]
 
 
-def _lane(start: Point, end: Point, bands: _Bands, skip: set[str], groups: Sequence[Box]) -> list[Point] | None:
+def _lane(start: Point, end: Point, field: _Field, skip: set[str], groups: Sequence[Box]) -> list[Point] | None:
     """S, straight down beside what is in the way, S; the nearest free lane, rather not through a group; None where none is."""
     top, bottom = start[1] + _TURN, end[1] - _TURN
     if bottom <= top:
         return None
     middle = (start[0] + end[0]) / 2
-    beside = {x for box in bands.between(top, bottom) for x in (box[0] - _LANE, box[0] + box[2] + _LANE)}
+    beside = {x for box in field.between(top, bottom) for x in (box[0] - _LANE, box[0] + box[2] + _LANE)}
     candidates = sorted(beside | {start[0], end[0]}, key=lambda x: (_crosses(x, top, bottom, start, groups), abs(x - middle)))
     for x in candidates[:_TRIED]:
         first = [start, (start[0], start[1] + 20), (x, top - 24), (x, top)]
         last = [(x, bottom), (x, bottom + 24), (end[0], end[1] - 20), end]
         straight = [(x, top), (x, top + (bottom - top) / 3), (x, bottom - (bottom - top) / 3), (x, bottom)]
-        if not any(bands.touches(part, skip) for part in (straight, first, last)):
+        if not any(field.touches(part, skip) for part in (straight, first, last)):
             return [*first, *straight[1:], *last[1:]]
     return None
 
@@ -114,30 +116,35 @@ def _path(curve: Sequence[Point]) -> str:
     return f"M{points[0]}C{' '.join(points[1:])}"
 
 
-class _Bands:
-    """Boxes by bands of their height, so that a curve is compared with its neighbours only."""
+class _Field:
+    """Boxes by cells of a raster, so that a curve is compared with its neighbours only."""
 
     def __init__(self, boxes: dict[str, Box]) -> None:
-        self.bands: dict[int, list[tuple[str, Box]]] = defaultdict(list)
+        self.cells: dict[tuple[int, int], list[tuple[str, float, float, float, float]]] = defaultdict(list)
+        self.rows: dict[int, list[Box]] = defaultdict(list)
         for id, box in boxes.items():
-            for band in range(int((box[1] - _CLEAR) // _BAND), int((box[1] + box[3] + _CLEAR) // _BAND) + 1):
-                self.bands[band].append((id, box))
+            left, top = box[0] - _CLEAR, box[1] - _CLEAR
+            right, bottom = box[0] + box[2] + _CLEAR, box[1] + box[3] + _CLEAR
+            for row in range(int(top // _CELL), int(bottom // _CELL) + 1):
+                self.rows[row].append(box)
+                for column in range(int(left // _CELL), int(right // _CELL) + 1):
+                    self.cells[column, row].append((id, left, top, right, bottom))
 
     def between(self, top: float, bottom: float) -> Iterable[Box]:
         """All boxes that reach into a range of heights."""
-        for band in range(int(top // _BAND), int(bottom // _BAND) + 1):
-            for _, box in self.bands.get(band, ()):
+        for row in range(int(top // _CELL), int(bottom // _CELL) + 1):
+            for box in self.rows.get(row, ()):
                 if box[1] < bottom and box[1] + box[3] > top:
                     yield box
 
     def touches(self, curve: Sequence[Point], skip: set[str]) -> bool:
         """Whether a cubic comes too near a box."""
-        steps = max(8, min(80, int((curve[3][1] - curve[0][1]) // 12)))
-        return any(
-            id not in skip and x - _CLEAR < at[0] < x + width + _CLEAR and y - _CLEAR < at[1] < y + height + _CLEAR
-            for at in _along(curve, steps)
-            for id, (x, y, width, height) in self.bands.get(int(at[1] // _BAND), ())
-        )
+        steps = max(8, min(120, int(abs(curve[3][1] - curve[0][1]) + abs(curve[3][0] - curve[0][0])) // 14))
+        for x, y in _along(curve, steps):
+            for id, left, top, right, bottom in self.cells.get((int(x // _CELL), int(y // _CELL)), ()):
+                if left < x < right and top < y < bottom and id not in skip:
+                    return True
+        return False
 
 
 def _along(curve: Sequence[Point], steps: int) -> Iterable[Point]:

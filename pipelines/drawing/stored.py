@@ -22,7 +22,7 @@ from pipelines.models import Drawing, Specification
 from pipelines.spec.model import PipelineSpec
 from pipelines.specifications import load
 
-LARGE = 600  # steps; pictures of larger specifications are made by a job, not while somebody waits
+LARGE = 1500  # steps; pictures of larger specifications are made by a job, not while somebody waits
 _MADE_BY = 1  # goes up when the way of drawing changes: older drawings are made anew
 
 Layout = dict[str, Any]

@@ -160,7 +160,7 @@ class _Seer:
             width=width,
             height=height,
             type=word,
-            expression=words.expression_text(dag_path, dag, task),
+            expression=words.expression_text(self.spec, dag_path, dag, task),
             steps=words.step_count(self.spec, component) if component.dag is not None else 0,
             iterations=words.iterations(task),
             opens=component.dag is not None and bool(component.dag.tasks),
@@ -172,7 +172,7 @@ class _Seer:
             path=path,
             kind=words.type_word(self.spec, task, component),
             name=words.title(self.spec, task),
-            expression=words.expression_text(dag_path, dag, task),
+            expression=words.expression_text(self.spec, dag_path, dag, task),
             iterations=words.iterations(task),
             group=group,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from pipelines.spec import paths
-from pipelines.spec.model import ComponentSpec, DagSpec, FromTask, ImporterSpec, ParameterInput, PipelineSpec, TaskSpec
+from pipelines.spec.model import ROOT, ComponentSpec, DagSpec, FromInput, FromTask, ImporterSpec, PipelineSpec, TaskSpec
 
 _MADE_UP = re.compile(r"^(for-loop|condition)-\d+$")
 _FRAME = re.compile(r"^(exit-handler|condition-branches)-\d+$")
@@ -65,8 +65,8 @@ def iterations(task: TaskSpec) -> int | None:
     return len(task.iterator.raw) if task.iterator is not None and task.iterator.raw is not None else None
 
 
-def expression_text(dag_path: str, dag: DagSpec, task: TaskSpec) -> str:
-    """A task's condition as a person writes it: `if drift > 0.2`, `else if …`, `else`; empty where there is none."""
+def expression_text(spec: PipelineSpec, dag_path: str, dag: DagSpec, task: TaskSpec) -> str:
+    """The condition of a task in the DAG at `dag_path` as a person writes it: `if drift > 0.2`, `else if …`, `else`, or empty."""
     condition = task.trigger.condition
     if not condition:
         return ""
@@ -76,7 +76,7 @@ def expression_text(dag_path: str, dag: DagSpec, task: TaskSpec) -> str:
     first = in_branches and next(iter(dag.tasks), "") == task.key
     if in_branches and not wanted:
         return "else"
-    text = _readable(" && ".join(wanted) if in_branches else condition, task)
+    text = _readable(" && ".join(wanted) if in_branches else condition, spec, dag_path, task)
     return f"if {text}" if first or not in_branches else f"else if {text}"
 
 
@@ -99,15 +99,20 @@ def _split_and(condition: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _readable(condition: str, task: TaskSpec) -> str:
-    text = _INPUT.sub(lambda found: _input_name(found["name"], task.parameters.get(found["name"])), condition)
+def _readable(condition: str, spec: PipelineSpec, dag_path: str, task: TaskSpec) -> str:
+    text = _INPUT.sub(lambda found: _input_name(found["name"], spec, dag_path, task), condition)
     while (shorter := _CAST.sub(r"\1", text)) != text:
         text = shorter
     return _QUOTED_OR_SIGN.sub(lambda found: _SIGNS.get(found[0], found[0]), text)
 
 
-def _input_name(name: str, source: ParameterInput | None) -> str:
-    """What the user called the value: the producer, or its output where it has several; channels lose their prefix."""
-    if source is not None and isinstance(source.source, FromTask) and not source.source.key.startswith("pipelinechannel--"):
-        return source.source.producer if source.source.key == "Output" else source.source.key
+def _input_name(name: str, spec: PipelineSpec, dag_path: str, task: TaskSpec) -> str:
+    """What the user called the value: its producer, or the output where that has a name; channels lose their prefix."""
+    given = task.parameters.get(name)
+    while given is not None and isinstance(given.source, FromInput) and dag_path and dag_path != ROOT:
+        name, (above, _) = given.source.name, spec.at(dag_path)
+        dag_path = paths.template(paths.parent(dag_path))
+        given = above.parameters.get(name) if above is not None else None
+    if given is not None and isinstance(given.source, FromTask) and not given.source.key.startswith("pipelinechannel--"):
+        return given.source.producer if given.source.key == "Output" else given.source.key
     return name.removeprefix("pipelinechannel--").removesuffix("-Output")

@@ -139,7 +139,7 @@ def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt:
     log = _log_key(run, attempt)
     lines = [_line(line) for line in logs.tail(log, LAST_LINES)] if log else []
     return {
-        "sentence": _sentence(step, attempt),
+        "sentence": _sentence(step, attempt, *_cause(tree, step)),
         "phases": _phases(attempt) if attempt is not None else [],
         "usual": usual_time(run, path, step),
         "facts": _facts(run, tree, path, task, component, row, attempt),
@@ -152,7 +152,12 @@ def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt:
     }
 
 
-def _sentence(step: Step | None, attempt: models.Attempt | None) -> dict[str, str]:
+def _cause(tree: Tree, step: Step | None) -> tuple[Step | None, str]:
+    culprit = tree.cause_of(step)
+    return culprit, step_name(tree.spec, culprit.path) if culprit is not None else ""
+
+
+def _sentence(step: Step | None, attempt: models.Attempt | None, culprit: Step | None, culprit_name: str) -> dict[str, str]:
     """`strong` says how it stands, `rest` why; `since` makes the time a clock."""
     if step is None:
         return {"strong": "Not begun.", "rest": "It waits for a worker."}
@@ -169,6 +174,8 @@ def _sentence(step: Step | None, attempt: models.Attempt | None) -> dict[str, st
             return {"strong": "Cached.", "rest": "Its outputs were reused; it did not run."}
         case "SUCCEEDED":
             return {"strong": f"Succeeded in {taken}.", "rest": why(message) if is_group(message) else ""}
+        case "FAILED" if culprit is not None and culprit is not step:
+            return {"strong": f"{culprit_name} failed.", "rest": culprit.reason}
         case "FAILED":
             exit_code = f"Exit code {attempt.exit_code}." if attempt is not None and attempt.exit_code else ""
             return {"strong": step.reason or "Failed.", "rest": "" if exit_code[:-1].lower() in step.reason.lower() else exit_code}
@@ -243,7 +250,7 @@ def _facts(
         dag_path = paths.template(paths.parent(path))
         _, around = tree.spec.at(dag_path)
         if around.dag is not None:
-            facts.append(("Condition", expression_text(dag_path, around.dag, task), True))
+            facts.append(("Condition", expression_text(tree.spec, dag_path, around.dag, task), True))
     if (item := _item(tree, path, row)) is not None:
         facts.append(("Item", item, True))
     executor = tree.spec.executor_of(component)
@@ -298,11 +305,10 @@ def _cached_run(row: models.Task | None) -> dict[str, Any] | None:
 
 def _culprit(tree: Tree, step: Step | None) -> dict[str, str] | None:
     """For a failed group: the first failed step inside."""
-    if step is None or step.kind not in ("dag", "loop") or step.state != "FAILED":
+    first = tree.cause_of(step)
+    if first is None or first is step:
         return None
-    prefix = (f"{step.path}/", f"{step.path}[")
-    first = next((leaf for leaf in tree.leaves() if leaf.state == "FAILED" and leaf.path.startswith(prefix)), None)
-    return {"path": first.path, "name": step_name(tree.spec, first.path)} if first is not None else None
+    return {"path": first.path, "name": step_name(tree.spec, first.path), "tab": "log" if first.attempt else "overview"}
 
 
 # --- inputs and outputs ---------------------------------------------------------------------------------------------

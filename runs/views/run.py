@@ -56,16 +56,10 @@ def _run(run_id: uuid.UUID) -> models.Run:
 
 def _at_first_failure(tree: Tree, address: Address) -> Address:
     """A failed run opens at the log of the step that explains it."""
-    culprit = first_failed(tree)
-    if culprit is None:
+    culprit = tree.cause_of(tree.root)
+    if culprit is None or culprit is tree.root:
         return address
     return Address(**{**address.__dict__, "task": culprit.path, "tab": "log" if culprit.attempt else "overview"})
-
-
-def first_failed(tree: Tree) -> Step | None:
-    """The step that failed first."""
-    failed = [step for step in tree.leaves() if step.state == "FAILED"]
-    return min(failed, key=lambda step: (step.finished_at is None, step.finished_at or step.path), default=None)
 
 
 # --- the head -------------------------------------------------------------------------------------------------------
@@ -97,11 +91,12 @@ def _notices(tree: Tree) -> list[str]:
 
 def _trouble(run: models.Run, tree: Tree, address: Address) -> dict[str, Any] | None:
     """The banner of a failed run, or the notice of a first trouble while it goes on: who, why, and what follows."""
-    if run.state == State.FAILED and not any(step.state == "FAILED" for step in tree.leaves()):
+    failures = [step for step in tree.failures() if step is not tree.root]
+    if run.state == State.FAILED and not failures:
         return {"state": "FAILED", "banner": True, "name": "", "reason": run.reason or "The run failed.", "more": "", "href": ""}
-    step = first_failed(tree)
+    step = failures[0] if failures else None
     if step is not None:
-        count = sum(1 for leaf in tree.leaves() if leaf.state == "FAILED")
+        count = len(failures)
         skipped = [leaf for leaf in tree.leaves() if leaf.state == "SKIPPED" and leaf.cause.startswith("upstream")]
         more = f"{count} steps failed; this was the first. " if count > 1 else ""
         if run.state == State.FAILED:
@@ -113,7 +108,9 @@ def _trouble(run: models.Run, tree: Tree, address: Address) -> dict[str, Any] | 
             "banner": run.state == State.FAILED,
             "name": step_name(tree.spec, step.path),
             "path": step.path,
+            "verb": "failed:",
             "reason": step.reason,
+            "log": bool(step.attempt),
             "more": more,
             "href": address.to(task=step.path, tab="log" if step.attempt else "overview", attempt=0),
         }
@@ -124,7 +121,8 @@ def _trouble(run: models.Run, tree: Tree, address: Address) -> dict[str, Any] | 
             "banner": False,
             "name": step_name(tree.spec, waiting.path),
             "path": waiting.path,
-            "reason": waiting.reason,
+            "verb": "is waiting" if waiting.reason.startswith("Waiting") else "waits:",
+            "reason": waiting.reason.removeprefix("Waiting "),
             "more": "",
             "href": address.to(task=waiting.path, tab="overview", attempt=0),
         }

@@ -119,15 +119,15 @@ export class LogView {
   }
 
   #seen({ target, isIntersecting }) {
+    target.inSight = isIntersecting;
     if (isIntersecting) this.#fill(target);
     else if (target.dataset.filled) this.#empty(target);
   }
 
-  async #fill(block) {
+  async #fill(block, { anyway = false } = {}) {
     const [first, last] = this.#range(block);
     if (!this.#have(first, last)) {
-      block.dataset.wanted = "yes";
-      if (!await this.#fetch(first, last) || !block.isConnected || this.level) return;
+      if (!await this.#fetch(first, last) || !block.isConnected || this.level || !(anyway || block.inSight)) return;
     }
     const lines = [];
     for (let number = first; number <= last; number += 1) if (this.lines.has(number)) lines.push(this.lines.get(number));
@@ -221,7 +221,7 @@ export class LogView {
     if (!block) return;
     this.following = false;
     this.#showFollow();
-    await this.#fill(block);
+    await this.#fill(block, { anyway: true });
     block.querySelector(`[data-number="${number}"]`)?.scrollIntoView({ block: "center" });
   }
 

@@ -67,10 +67,18 @@ export function worst(state, loop, first, count) {
   return found ?? PENDING;
 }
 
+// Whether what failed at a path failed through something inside it.
+function within(state, path) {
+  for (const task of state.tasks.values()) {
+    if (task.state === "FAILED" && (task.path.startsWith(`${path}/`) || task.path.startsWith(`${path}[`))) return true;
+  }
+  return false;
+}
+
 /** The steps that failed, in order of their ends: for `n`. */
 export function failures(state) {
   return [...state.tasks.values()]
-    .filter((task) => task.state === "FAILED" && task.kind !== "dag" && task.kind !== "loop")
+    .filter((task) => task.state === "FAILED" && !within(state, task.path))
     .sort((one, other) => (one.finished ?? "~").localeCompare(other.finished ?? "~") || one.path.localeCompare(other.path));
 }
 

@@ -191,11 +191,15 @@ const live = new Live(`/ws/runs/${main.dataset.run}/`, {
     if (resync) live.send({ type: "sync" });
     const first = page.state.number < 0;
     page.state = state;
-    if (first || data.type === "snapshot") painter.all(changed);
+    // The page was rendered with the state of its number: only what came after that is news.
+    if (first || data.type === "snapshot") painter.all(first && data.number === Number(main.dataset.number) ? null : changed);
     else painter.some(changed);
   },
 });
 
+if (main.dataset.address !== (location.search || "?") && !location.search.includes("part=")) {
+  history.replaceState(null, "", main.dataset.address + location.hash);
+}
 grip(document.getElementById("split"));
 sheet(document.getElementById("split"));
 if (matchMedia("(max-width: 760px)").matches && !new URLSearchParams(location.search).has("view") && document.querySelector('#left [data-view="graph"]')) {

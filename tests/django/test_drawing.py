@@ -115,7 +115,8 @@ def test_branches_say_if_else_if_and_else():
             "condition-4": task("condition-4", "comp-c", trigger=TriggerPolicy(f"!({one}) && !({two})")),
         }
     )
-    said = [words.expression_text("root/condition-branches-1", branches, one) for one in branches.tasks.values()]
+    spec = pipeline(task("condition-branches-1", "comp-b"), components=[ComponentSpec("comp-b", dag=branches)])
+    said = [words.expression_text(spec, "root/condition-branches-1", branches, one) for one in branches.tasks.values()]
     assert said == ["if n = 1", "else if s = 'x && y'", "else"]
 
 
@@ -159,10 +160,10 @@ def test_a_line_begins_below_its_tail_ends_above_its_head_and_passes_no_other_bo
     lines = dict(zip(((edge.tail, edge.head) for edge in graph.edges), routes.route(graph, placed), strict=True))
     x, y, width, height = placed.nodes["n-root/load"]
     assert lines["n-root/load", "n-root/train"].startswith(f"M{x + width / 2:.1f},{y + height:.1f}C")
-    bands = routes._Bands(placed.nodes)
+    field = routes._Field(placed.nodes)
     numbers = [tuple(map(float, pair.split(","))) for pair in lines["n-root/load", "n-root/report"][1:].replace("C", " ").split()]
     for at in range(0, len(numbers) - 3, 3):
-        assert not bands.touches(numbers[at : at + 4], skip={"n-root/load", "n-root/report"})
+        assert not field.touches(numbers[at : at + 4], skip={"n-root/load", "n-root/report"})
 
 
 def test_names_never_reach_dot():
