@@ -97,6 +97,11 @@ def kind_of(value: Json) -> str:
 # --- placeholders in constants --------------------------------------------------------------------------------------
 
 
+def has_placeholders(value: Json) -> bool:
+    """Whether a constant may hold placeholders, at any depth."""
+    return isinstance(value, str | list | tuple | dict) and "{{$" in str(value)
+
+
 def expand(value: Json, constants: Mapping[str, str], parameter: Callable[[str], str | None]) -> Json:
     """A constant with its placeholders replaced, in strings at every depth (keys of objects too).
 

@@ -12,6 +12,7 @@ from runs.engine.draft import Draft, Then
 from runs.engine.groups import begin_root, begin_run, settle
 from runs.engine.model import (
     Attempt,
+    AttemptProgressed,
     CacheAnswered,
     CacheUse,
     Fact,
@@ -33,7 +34,7 @@ __all__ = ["NotRetriable", "advance", "retry"]
 def advance(snapshot: Snapshot, facts: Sequence[Fact], now: datetime) -> Step:
     """What follows from these facts. Late, doubled and stale ones change nothing. Raises InvalidTransition for our own faults."""
     draft = Draft(snapshot, now)
-    draft.prefetch(_paths_of(facts))
+    draft.prefetch(_paths_of(draft, facts))
     for fact in facts:
         apply(draft, fact)
     stopping.stop(draft)
@@ -54,15 +55,26 @@ def retry(snapshot: Snapshot, now: datetime) -> Step:
     return draft.step()
 
 
-def _paths_of(facts: Iterable[Fact]) -> list[str]:
-    """The paths of facts, and all above them, each once."""
+def _paths_of(draft: Draft, facts: Iterable[Fact]) -> list[str]:
+    """The paths of facts, all above them, and all that wait for them, each once: one query instead of many."""
     found: dict[str, None] = {ROOT: None}
     for fact in facts:
         path = "" if isinstance(fact, LookedOver) else fact.path
+        if not isinstance(fact, LookedOver | TimeCame | AttemptProgressed):
+            found |= dict.fromkeys(_dependants(draft, path))
         while path and path not in found:
             found[path] = None
             path = paths.parent(path)
     return list(found)
+
+
+def _dependants(draft: Draft, path: str) -> list[str]:
+    try:
+        place = draft.places[path]
+    except KeyError:
+        return []  # a fact about something that never was
+    dag = draft.places[place.parent].component.dag if place.parent and place.index is None else None
+    return [paths.child(place.parent, key) for key in dag.dependants[place.key]] if dag else []
 
 
 def apply(draft: Draft, fact: Fact) -> None:

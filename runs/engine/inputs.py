@@ -27,7 +27,7 @@ from runs.engine.places import Place
 Json = Any
 
 
-class Unresolved(Exception):
+class Unresolved(ValueError):
     """An input that cannot be had. The message is a sentence that names it."""
 
 
@@ -230,7 +230,9 @@ class _Parameters:
 
     def resolve(self) -> dict[str, Json]:
         given = self.task.parameters
-        mentioning = {name for name, one in given.items() if isinstance(one.source, Constant) and "{{$" in str(one.source.value)}
+        mentioning = {
+            name for name, one in given.items() if isinstance(one.source, Constant) and values.has_placeholders(one.source.value)
+        }
         for name in [*(name for name in given if name not in mentioning), *(name for name in given if name in mentioning)]:
             value = self._value(name, given[name])
             if value is not ABSENT:
@@ -295,7 +297,7 @@ class _Parameters:
                 return f"The input '{name}' is required, but it is null."
 
     def _expanded(self, value: Json) -> Json:
-        if not isinstance(value, str | list | tuple | dict):
+        if not values.has_placeholders(value):
             return value
         if self._constants is None:
             self._constants = constants_of(self.scope.draft, self.place.path)

@@ -94,7 +94,7 @@ def _item(draft: Draft, path: str, iterator: Iterator, inputs: Values, index: in
     if iterator.raw is None:
         return _parameter_items(iterator, inputs)[index]
     item = iterator.raw[index]
-    if not isinstance(item, str | list | tuple | dict):
+    if not values.has_placeholders(item):
         return item
 
     def text_of(name: str) -> str | None:

@@ -10,7 +10,7 @@ MOVES: Mapping[State, frozenset[State]] = {
     # Anything may happen to what waits: a cached step succeeds at once, one that is queued is told to end.
     State.PENDING: frozenset(set(State) - {State.PENDING}),
     # Back to PENDING: the next attempt.
-    State.RUNNING: frozenset({State.PENDING, State.SUCCEEDED, State.FAILED, State.CANCELING, State.CANCELED}),
+    State.RUNNING: frozenset({State.PENDING, State.SUCCEEDED, State.FAILED, State.CANCELING}),
     State.CANCELING: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED}),
     State.SUCCEEDED: frozenset(),
     State.SKIPPED: frozenset(),

@@ -234,3 +234,10 @@ def test_a_chain_of_a_thousand_failures_is_no_deep_recursion() -> None:
     tasks = [task("t0", "plain"), *(task(f"t{i}", "plain", after=(f"t{i - 1}",)) for i in range(1, 3000))]
     world = World(pipeline(dag("root", tasks), PLAIN), fails("t0")).go()
     assert world.states()["t2999"] == "SKIPPED" and world.run.state is State.FAILED
+
+
+def test_a_pipeline_that_is_one_container_runs_as_its_own_root() -> None:
+    alone = replace(step("alone", inputs={"x": "STRING"}, outputs={"Output": "STRING"}), name="root")
+    world = World(pipeline(alone), lambda t, n: outputs(Output="done"), arguments={"x": "y"}).go()
+    assert world.run.state is State.SUCCEEDED and world[""].outputs.parameters == {"Output": "done"}
+    assert world.started == [("root", 1)] and world[""].inputs.parameters == {"x": "y"}
