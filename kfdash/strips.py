@@ -55,7 +55,7 @@ def lay_out(marks: Sequence[Mark], *, width: float = 104, height: float = 13) ->
     if not marks:
         return Strip((), width, height, label)
     shown = _gathered(marks, int(width / _LEAST_PITCH))
-    pitch = min(11.0, (width + 2) / len(shown))
+    pitch = min(11.0, width / len(shown))
     gap = 2.0 if pitch >= 6 else 1.0
     boxes: list[Box] = []
     for position, (index, mark) in enumerate(shown):

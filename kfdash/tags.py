@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 from django import template
 from django.http import QueryDict
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from kfdash import strips, words
 
 register = template.Library()
+_CODE = re.compile(r"`([^`\n]+)`")
 register.filter("duration", words.duration)
 register.filter("size", words.size)
 
@@ -131,3 +133,9 @@ def short(identifier: Any) -> str:
 def query_text(query: QueryDict) -> str:
     """The filter of an address as one text: all its `q=`."""
     return " ".join(part for part in query.getlist("q") if part)
+
+
+@register.filter
+def with_code(sentence: str) -> SafeString:
+    """A sentence with what stands in backticks as code; everything is escaped first."""
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(sentence)))

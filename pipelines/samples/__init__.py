@@ -22,7 +22,7 @@ class Sample:
 SAMPLES = (
     Sample("hello", "Hello", "One step, one input, one output", 1, "code"),
     Sample("training", "Train and publish", "A model for each candidate, the best one evaluated, a gate, a report", 7, "metric"),
-    Sample("batches", "Twelve batches", "A loop of twelve of which one fails, and a step that always runs last", 3, "loop"),
+    Sample("batches", "Twelve batches", "A loop of twelve of which one fails, and a step that always runs last", 2, "loop"),
 )
 
 
