@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.db.models import F
@@ -13,12 +14,13 @@ from django.utils import timezone
 from kfdash import outbox
 from pipelines import specifications
 from runs import models
-from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind
+from runs.engine.inputs import value_in_scope
+from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind, Snapshot
 from runs.executing import executor
 from runs.execution.order import attempt_name, complete
 from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
 from runs.facts import encode
-from runs.rows import run_value, task_values
+from runs.rows import RowTasks, run_value, task_values
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,7 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
         value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
         rows = models.Task.objects.filter(run=run, path__in=[order.path for order in mine])
         tasks = {task.path: task for task in task_values(rows)}
+        around = RowTasks(str(run.id))  # what settings of a step may refer to; asked only by those that do
         for order in mine:
             task = tasks.get(order.path)
             if task is None or task.attempt != order.attempt or not task.under_way:
@@ -86,6 +89,7 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
                     task=task,
                     number=order.attempt,
                     namespace=run.namespace,
+                    resolve=partial(value_in_scope, Snapshot(value, spec, around), order.path),
                 )
             except ValueError as error:
                 fact = AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "invalid-order", retryable=False)
