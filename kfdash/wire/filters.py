@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from django.db.models import CharField, F, Func, Q, Value
-from django.db.models.lookups import Exact
+from django.db.models.functions import Lower
+from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 from django.utils.dateparse import parse_date, parse_datetime
 
 from kfdash.wire.errors import Malformed, WireError, invalid
@@ -35,6 +36,13 @@ _SCALARS = ("int_value", "long_value", "string_value", "timestamp_value")
 _LISTS = ("int_values", "long_values", "string_values")
 _FIELDS = {spelling: name for name in ("operation", "key", *_SCALARS, *_LISTS) for spelling in (name, camel(name))}
 _LOOKUPS = {"GREATER_THAN": "gt", "GREATER_THAN_EQUALS": "gte", "LESS_THAN": "lt", "LESS_THAN_EQUALS": "lte"}
+_TEXT_LOOKUPS = {
+    "EQUALS": Exact,
+    "GREATER_THAN": GreaterThan,
+    "GREATER_THAN_EQUALS": GreaterThanOrEqual,
+    "LESS_THAN": LessThan,
+    "LESS_THAN_EQUALS": LessThanOrEqual,
+}
 _MOST_PREDICATES = 100
 _NOTHING = Q(pk__in=[])
 _BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
@@ -198,8 +206,10 @@ def unknown_column(key: str, columns: Mapping[str, Column]) -> WireError:
 
 
 def _text(column: Column, operation: str, value: Any) -> Q:
-    lookup = {"EQUALS": "iexact", "IS_SUBSTRING": "icontains"}.get(operation) or _LOOKUPS[operation]
-    return Q(**{f"{column.source}__{lookup}": str(value)})
+    if operation == "IS_SUBSTRING":
+        return Q(**{f"{column.source}__icontains": value})
+    lookup = _TEXT_LOOKUPS[operation]
+    return Q(lookup(Lower(F(column.source)), Lower(Value(str(value)))))  # the same expression as sorting: one index serves both
 
 
 def _id(column: Column, operation: str, value: Any) -> Q:

@@ -54,10 +54,11 @@ class _Order:
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a page begins: the sort column's value and the id of its first row."""
+    """Where a page begins: the sort column's value and the id of its first row; and what the first page counted."""
 
     value: Any
     key: Any
+    total: int
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,13 @@ class Listing:
     tagged: bool = False
 
     def page(self, rows: QuerySet[Row], query: Query) -> Page[Row]:
-        """The page that a query asks for. Two statements. Raises WireError."""
+        """The page that a query asks for. Rows are counted for the first page alone. Raises WireError."""
         size = _size(query.integer("page_size"))
         order, predicates, start = self._read(query)
         rows = rows.filter(condition(predicates, self.columns, tagged=self.tagged))
-        total = rows.count()
+        total = start.total if start else rows.count()
         found = list(self._ordered(rows, order, start)[: size + 1])
-        token = self._token(order, predicates, found[size]) if len(found) > size else ""
+        token = self._token(order, predicates, found[size], total) if len(found) > size else ""
         return Page(found[:size], total, token)
 
     # --- inside ---
@@ -119,7 +120,7 @@ class Listing:
             )
         return rows.order_by(f"{sign}{name}", f"{sign}pk")
 
-    def _token(self, order: _Order, predicates: tuple[Predicate, ...], first: Model) -> str:
+    def _token(self, order: _Order, predicates: tuple[Predicate, ...], first: Model, total: int) -> str:
         column = self.columns[order.field]
         value: Any = None
         if column.kind is not Kind.FIXED:
@@ -130,6 +131,7 @@ class Listing:
             "filter": [[predicate.operation, predicate.key, predicate.value] for predicate in predicates],
             "value": value.isoformat() if isinstance(value, datetime) else None if value is None else str(value),
             "id": str(first.pk),
+            "total": total,
         }
         return base64.b64encode(json.dumps(token, separators=(",", ":")).encode()).decode()
 
@@ -143,7 +145,10 @@ class Listing:
                 raise ValueError
             predicates = tuple(kept_predicate(*item) for item in data["filter"])
             order = _Order(field, descending)
-            return order, predicates, _Start(self._read_value(self.columns[field], data["value"]), self._read_key(data["id"]))
+            value, key, total = self._read_value(self.columns[field], data["value"]), self._read_key(data["id"]), data["total"]
+            if not isinstance(total, int) or isinstance(total, bool) or not 0 <= total < 2**31:
+                raise ValueError
+            return order, predicates, _Start(value, key, total)
         except (Malformed, binascii.Error, ValueError, TypeError, KeyError, AttributeError):
             raise invalid("The page token is not one of this list.") from None
 

@@ -247,10 +247,13 @@ def test_an_allowed_host_that_leads_to_a_private_address_is_not_fetched(
 # --- lists ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_list_costs_two_statements(api: Api, django_assert_num_queries: Any) -> None:
+def test_a_list_costs_two_statements_and_a_further_page_one(api: Api, django_assert_num_queries: Any) -> None:
     pipelines = [_upload(api, f"p{i}") for i in range(3)]
     with django_assert_num_queries(2):
-        assert api.get("/pipelines")[1]["total_size"] == 3
+        answer = api.get("/pipelines", page_size=2)[1]
+    with django_assert_num_queries(1):
+        further = api.get("/pipelines", page_token=answer["next_page_token"])[1]
+    assert (answer["total_size"], further["total_size"]) == (3, 3)
     with django_assert_num_queries(3):
         assert api.get(f"/pipelines/{pipelines[0]['pipeline_id']}/versions")[1]["total_size"] == 1
 
