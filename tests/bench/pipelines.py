@@ -1,7 +1,5 @@
 """Pipelines to measure with: documents by hand, and lightweight components compiled by the SDK."""
 
-from __future__ import annotations
-
 import functools
 import json
 import pathlib
@@ -10,6 +8,7 @@ from typing import Any
 
 import yaml
 
+WRITE_ONE = ["sh", "-c", 'echo 1 >"$1"', "sh", "{{$.outputs.parameters['Output'].output_file}}"]
 DEPENDS_ON = 2  # tasks of the layer before, in a layered graph
 
 
@@ -38,7 +37,7 @@ def layered(layers: int, width: int) -> dict[str, Any]:
     }
     return {
         "components": {"comp-step": component},
-        "deploymentSpec": {"executors": {"exec-step": {"container": {"image": "any", "command": ["true"]}}}},
+        "deploymentSpec": {"executors": {"exec-step": {"container": {"image": "any", "command": WRITE_ONE}}}},
         "pipelineInfo": {"name": f"layered-{layers}-{width}"},
         "root": {"dag": {"tasks": tasks}},
         "schemaVersion": "2.1.0",

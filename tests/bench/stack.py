@@ -183,8 +183,8 @@ def _wait(running: Installation, run_id: str) -> dict[str, Any]:
         time.sleep(0.05)
         return run["state"] in ("SUCCEEDED", "FAILED")
 
-    assert wait_for(ended, MINUTES * 60), run
-    assert run["state"] == "SUCCEEDED", run
+    assert wait_for(ended, MINUTES * 60), f"The run is still {run['state']}."
+    assert run["state"] == "SUCCEEDED", str(run.get("error"))[:1000]
     return run
 
 
