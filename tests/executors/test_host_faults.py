@@ -7,6 +7,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 
@@ -109,6 +110,7 @@ def test_results_outlive_the_host_until_they_are_forgotten(host, watcher):
     host.start()
     assert watcher.executor.look([key_of(made)])[0].fact == end
     watcher.executor.forget([key_of(made)])
+    eventually(lambda: not (host.folder / "host" / "attempts" / made.name).exists(), "its folder to go")
     host.kill()
     host.start()
     assert isinstance(watcher.executor.look([key_of(made)])[0].fact, AttemptLost)
@@ -145,6 +147,17 @@ def test_a_second_host_on_the_same_folder_says_so(host):
 def test_without_a_host_the_executor_is_unavailable(tmp_path):
     with pytest.raises(ExecutorUnavailable, match="not running"):
         LocalExecutor(str(tmp_path / "none.sock")).look([key_of(order())])
+
+
+def test_closing_the_executor_ends_its_observing(host):
+    executor = LocalExecutor(host.socket)
+    batches = []
+    thread = threading.Thread(target=lambda: batches.extend(executor.observe()))
+    thread.start()
+    eventually(lambda: batches, "the first batch")
+    executor.close()
+    thread.join(5)
+    assert not thread.is_alive()
 
 
 # --- steps that misbehave ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -38,6 +39,7 @@ class LocalExecutor:
         self._local = threading.local()
         self._ids = itertools.count(1)
         self._closed = threading.Event()
+        self._watching: set[socket.socket] = set()
 
     def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
         """Starts attempts; returns name → sentence for those refused. Raises ExecutorUnavailable."""
@@ -68,7 +70,7 @@ class LocalExecutor:
             try:
                 connection = self._connect()
                 connection.settimeout(None)
-                with connection, connection.makefile("rb") as file:
+                with self._observing(connection), connection.makefile("rb") as file:
                     connection.sendall(b'{"id":0,"do":"observe"}\n')
                     for line in file:
                         message = json.loads(line)
@@ -78,9 +80,22 @@ class LocalExecutor:
             self._closed.wait(_PAUSE)
 
     def close(self) -> None:
-        """Lets go of this thread's connection and ends `observe` when it next reconnects."""
+        """Lets go of this thread's connection and ends `observe`, in whatever thread."""
         self._closed.set()
+        for connection in list(self._watching):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._drop()
+
+    @contextlib.contextmanager
+    def _observing(self, connection: socket.socket) -> Iterator[None]:
+        """Keeps a connection where `close` finds it."""
+        with connection:
+            self._watching.add(connection)
+            try:
+                yield
+            finally:
+                self._watching.discard(connection)
 
     # --- the connection ---
 

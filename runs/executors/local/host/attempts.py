@@ -173,7 +173,11 @@ class Attempt:
         environment = await self._environment(recipe)
         await self._place()
         try:
+            collecting.make_folders(self.prepared, self.record)
             self.step = await self._launch(recipe, environment)
+        except OSError as error:
+            self.host.places.release()
+            raise Verdict(_disk(error), "disk", True) from None
         except BaseException:
             self.host.places.release()
             raise
@@ -243,11 +247,8 @@ class Attempt:
             env["_KFP_RUNTIME"] = "true"
         else:
             job["argv"] = recipe.argv
-        try:
-            self.record.job.write_text(json.dumps(job), encoding="utf-8")
-            pipes = _Pipes(self.log)
-        except OSError as error:
-            raise Verdict(_disk(error), "disk", True) from None
+        self.record.job.write_text(json.dumps(job), encoding="utf-8")
+        pipes = _Pipes(self.log)
         step = server.launch(order.name, str(self.record.job), *pipes.theirs)
         self.pipes = pipes
         pipes.watch()

@@ -41,17 +41,14 @@ class Prepared:
 
 
 def prepare(order: AttemptOrder, record: Record, config: Config, fetched: Mapping[str, str] | None = None) -> Prepared:
-    """Makes folders and the argument list. Raises UnsafeLocation, PlaceholderError, OSError."""
-    where = folders(record)
-    for folder in where.values():
-        os.makedirs(folder, exist_ok=True)
-    workspace = ""
-    if order.workspace:
-        workspace = str(config.workspaces / pathlib.PurePath(order.workspace).name)
-        os.makedirs(workspace, exist_ok=True)
-    artifacts = str(config.artifacts)
+    """The argument list; makes nothing yet. Raises UnsafeLocation, PlaceholderError."""
+    workspace = str(config.workspaces / pathlib.PurePath(order.workspace).name) if order.workspace else ""
     localised = locations.localise(
-        order.executor_input, artifacts, outputs_dir=where["outputs"], workspace_dir=workspace, fetched=fetched
+        order.executor_input,
+        str(config.artifacts),
+        outputs_dir=folders(record)["outputs"],
+        workspace_dir=workspace,
+        fetched=fetched,
     )
     constants = order.placeholders
     if workspace:
@@ -61,13 +58,16 @@ def prepare(order: AttemptOrder, record: Record, config: Config, fetched: Mappin
         return uri if uri.startswith("/") else locations.container_path(uri)
 
     argv = placeholders.arguments([*order.command, *order.args], localised, constants, locate)
-    prepared = Prepared(argv, localised, workspace)
-    _make_output_folders(prepared)
-    return prepared
+    return Prepared(argv, localised, workspace)
 
 
-def _make_output_folders(prepared: Prepared) -> None:
-    """Folders of outputs are there, and what an earlier attempt left in them is not."""
+def make_folders(prepared: Prepared, record: Record) -> None:
+    """The step's own folders and those of its outputs; what an earlier attempt left there is removed. Raises OSError."""
+    for name, folder in folders(record).items():
+        if name != "outputs":  # made below, where there are any
+            os.makedirs(folder, exist_ok=True)
+    if prepared.workspace:
+        os.makedirs(prepared.workspace, exist_ok=True)
     outputs = prepared.localised.get("outputs", {})
     for parameter in outputs.get("parameters", {}).values():
         os.makedirs(os.path.dirname(parameter["outputFile"]), exist_ok=True)

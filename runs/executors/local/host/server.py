@@ -10,7 +10,7 @@ import pathlib
 import re
 import traceback
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from runs.engine.model import AttemptLost, Fact
@@ -53,6 +53,8 @@ class Host:
         self.ended: dict[str, Result] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._begun: asyncio.Queue[Attempt] = asyncio.Queue()
+        self._beginning: asyncio.Task[Any] | None = None
 
     # --- what attempts tell ---
 
@@ -99,7 +101,15 @@ class Host:
             attempt.record.begin(data)
         except OSError as error:
             traceback.print_exception(error)  # its result will say so, if it matters
-        self._spawn(self._follow(attempt))
+        self._begun.put_nowait(attempt)
+        if self._beginning is None or self._beginning.done():
+            self._beginning = self._spawn(self._begin_each())
+
+    async def _begin_each(self) -> None:
+        """One at a time, so that a thousand orders at once do not keep those under way from being served."""
+        while not self._begun.empty():
+            self._spawn(self._follow(self._begun.get_nowait()))
+            await asyncio.sleep(0)
 
     async def _follow(self, attempt: Attempt) -> None:
         self._finish(attempt.order, await attempt.run(), attempt.record)
@@ -221,10 +231,11 @@ class Host:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.to_thread(self.keeper.close)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # --- the socket ---
 
