@@ -23,7 +23,7 @@ from runs import models
 from runs.engine import model as engine
 from runs.engine.advance import advance
 from runs.execution.fingerprint import fingerprint
-from runs.execution.order import attempt_name
+from runs.execution.order import attempt_name, mounted_claims
 from runs.messages import run_message, task_message
 from runs.rows import RowTasks, run_value
 
@@ -104,7 +104,8 @@ class _Drive:
         task = self.tasks.get(order.path)
         assert task is not None and task.inputs is not None, f"{order.path} was looked up in the cache without inputs"
         task_spec, component = self.spec.at(order.path)
-        key = fingerprint(spec=self.spec, component=component, task_spec=task_spec, inputs=task.inputs)
+        claims = mounted_claims(self.spec, component, task.inputs, self.run.resource_name)
+        key = fingerprint(spec=self.spec, component=component, task_spec=task_spec, inputs=task.inputs, claims=claims)
         entry = None
         if order.use:
             entry = (
