@@ -17,6 +17,7 @@ from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework import exceptions, serializers
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.parsers import JSONParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -70,7 +71,7 @@ class WireView(APIView):
 
     authentication_classes = ()
     permission_classes = ()
-    parser_classes = ()
+    parser_classes = (JSONParser,)  # for the OpenAPI document; bodies are read by `kfdash.wire.reading`
     renderer_classes = (JSONRenderer,)
     content_negotiation_class = _OneRenderer
     schema = OperationSchema()
