@@ -227,7 +227,7 @@ function announce(ids) {
   note.querySelector("[data-new-count]").textContent = `${unseen.size} new or changed ${unseen.size === 1 ? "run" : "runs"}, show`;
 }
 
-document.addEventListener("htmx:afterSwap", (event) => event.detail.target.id === "runs" && unseen.clear());
+document.addEventListener("htmx:afterSwap", (event) => event.detail.target?.id === "runs" && unseen.clear());
 
 if (list()) {
   watchRuns((ids) => {
