@@ -8,12 +8,13 @@ from rest_framework.response import Response
 
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import conflict, exists, invalid
-from kfdash.wire.filters import Column, Kind
+from kfdash.wire.filters import Column, Kind, read_filter
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, read_message
 from kfdash.wire.reading import Query, read_id
 from kfdash.wire.views import WireView, acting
 from runs import models, services
+from runs.api import lookups
 from runs.api.answers import experiment_answer
 from runs.api.requests import experiment_of
 from runs.api.serializers import ExperimentMessage, ListExperiments
@@ -51,6 +52,8 @@ class ExperimentsView(WireView):
         query = Query(request.GET)
         services.default_experiment()
         page = EXPERIMENTS.page(models.Experiment.objects.filter(namespace=""), query)
+        if not page.rows and (name := lookups.asked_name(read_filter(query.text("filter")))):
+            lookups.found_nothing(name)
         return Response(page.answer("experiments", [experiment_answer(row) for row in page.rows]))
 
     @extend_schema(request=ExperimentMessage, responses={200: ExperimentMessage} | error_responses(), tags=[_TAG])
@@ -62,10 +65,15 @@ class ExperimentsView(WireView):
             raise invalid("The experiment needs a display_name.")
         if len(name) > _LONGEST_NAME:
             raise invalid(f"The experiment's name has {len(name)} characters; at most {_LONGEST_NAME} are allowed.")
+        description = sent.get("description", "")
+        told = lookups.was_told(name)
         try:
-            row = services.create_experiment(name=name, description=sent.get("description", ""), by=acting(request))
+            row = services.create_experiment(name=name, description=description, by=acting(request))
         except services.ExperimentExists as error:
-            raise exists(str(error)) from None
+            found = models.Experiment.objects.filter(namespace="", name=name, description=description).first()
+            if not told or found is None:
+                raise exists(str(error)) from None
+            row = found
         return Response(experiment_answer(row))
 
 
