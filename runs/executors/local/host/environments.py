@@ -155,7 +155,8 @@ class Environments:
         try:
             async with asyncio.timeout(_LIMIT):
                 async for data in process.stdout:
-                    if line := data.decode(errors="replace").rstrip():
+                    line = data.decode(errors="replace").rstrip()
+                    if line and not line.startswith("Using Python "):
                         say(line)
                         last = [*last[-_WORDS + 1 :], line.strip()]
                 status = await process.wait()
@@ -196,8 +197,6 @@ def find_uv() -> str:
 def _for_uv(env: Mapping[str, str]) -> dict[str, str]:
     """The environment for uv: what pip was told about indexes and certificates holds for it too."""
     found = dict(env) | {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "UV_NO_CONFIG": env.get("UV_NO_CONFIG", "0")}
-    for name in ("VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME"):
-        found.pop(name, None)
     pairs = {
         "PIP_INDEX_URL": "UV_DEFAULT_INDEX",
         "PIP_EXTRA_INDEX_URL": "UV_INDEX",

@@ -107,6 +107,7 @@ class Record:
 def all_records(folder: pathlib.Path) -> Iterator[Record]:
     """Every attempt's, in any order."""
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # steps have what their components set as environment, which may be secret
     for entry in os.scandir(folder):
         if entry.is_dir(follow_symlinks=False):
             yield Record(pathlib.Path(entry.path))

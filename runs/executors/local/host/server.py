@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
@@ -100,7 +101,7 @@ class Host:
         try:
             attempt.record.begin(data)
         except OSError as error:
-            traceback.print_exception(error)  # its result will say so, if it matters
+            print(f"kfdash host: the order {order.name} could not be stored: {error}", file=sys.stderr)
         self._begun.put_nowait(attempt)
         if self._beginning is None or self._beginning.done():
             self._beginning = self._spawn(self._begin_each())

@@ -18,14 +18,14 @@ _PASSED = (
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
     *("TZ", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
 )
-_SERVER_S = re.compile(r"KFDASH_|DJANGO_|CELERY_")
+_SERVER_S = re.compile(r"KFDASH_|DJANGO_|CELERY_|PYTHON|VIRTUAL_ENV|LC_|LANG")
 _AT_START = re.compile(r"PYTHON(?!PATH$|UNBUFFERED$)|LC_|LANG$|LANGUAGE$|LD_|DYLD_|MALLOC_|GLIBC_|_KFP_RUNTIME$")
 _REFERENCE = re.compile(r"\$\$|\$\(([A-Za-z_][\w.-]*)\)")
 
 
 def without_server(environment: Mapping[str, str]) -> dict[str, str]:
-    """The host's own environment for programs of its own (uv, fork servers)."""
-    return {name: value for name, value in environment.items() if not _SERVER_S.match(name)}
+    """The host's own environment for programs of its own (uv, fork servers): they begin as a step would."""
+    return {name: value for name, value in environment.items() if not _SERVER_S.match(name)} | {"LANG": "C.UTF-8"}
 
 
 def folders(record: Record) -> dict[str, str]:
