@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 from conftest import package, spec
 from django.utils import timezone
+from kfp.cli.cli import cli
 from kfp.client import Client
 from kfp_server_api import ApiException
 
@@ -138,3 +142,21 @@ def test_there_are_no_recurring_runs(client: Client, file: str) -> None:
             client.create_experiment("e").experiment_id, "j", pipeline_package_path=file, interval_second=60
         )
     assert refused.value.status == 501
+
+
+def test_the_kfp_command_line_uploads_launches_and_lists(client: Client, live_server: Any, file: str) -> None:
+    def kfp(*arguments: str) -> Any:
+        result = CliRunner().invoke(cli, ["--endpoint", live_server.url, "--output", "json", *arguments], obj={})
+        assert result.exit_code == 0, result.output
+        begin = re.search(r"^[\[{]", result.stdout, re.MULTILINE)  # remarks stand before it
+        assert begin, result.stdout
+        return json.loads(result.stdout[begin.start() :])
+
+    kfp("pipeline", "create", "-p", "mine", file)
+    kfp("experiment", "create", "e")
+    run = kfp("run", "create", "-e", "e", "-f", file, "-r", "by hand", "text=hello")
+    assert (run["display_name"], run["state"], run["runtime_config"]["parameters"]) == ("by hand", "PENDING", {"text": "hello"})
+    assert [one["display_name"] for one in kfp("run", "list")] == ["by hand"]
+    assert kfp("run", "archive", run["run_id"])["storage_state"] == "ARCHIVED"
+    assert [one["display_name"] for one in kfp("pipeline", "list")] == ["mine"]
+    assert kfp("recurring-run", "list") == []
