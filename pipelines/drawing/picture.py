@@ -76,6 +76,11 @@ class Picture:
     margin: int = MARGIN
 
     @property
+    def many(self) -> bool:
+        """Whether it is so large that shadows and clips would make it slow."""
+        return len(self.nodes) > 300
+
+    @property
     def view_box(self) -> str:
         """All of it, with the margin."""
         return f"{-MARGIN} {-MARGIN} {self.width + 2 * MARGIN:.0f} {self.height + 2 * MARGIN:.0f}"

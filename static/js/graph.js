@@ -2,8 +2,11 @@
 
 const LEAST = .1, MOST = 2;
 
-/** Sets a state on an element and on the icon or mark inside it. `state` is {state, attention, cached}. */
+/** Sets a state on an element and on the icon or mark inside it; says whether that was a change. `state` is {state, attention, cached}. */
 export function paint(element, { state, attention, cached }) {
+  const same = element.getAttribute("data-state") === state && element.hasAttribute("data-attention") === Boolean(attention)
+    && element.hasAttribute("data-cached") === Boolean(cached);
+  if (same) return false;
   const look = state === "PENDING" && attention ? "WAITING" : state === "SUCCEEDED" && cached ? "CACHED" : state;
   element.setAttribute("data-state", state);
   element.toggleAttribute("data-attention", Boolean(attention));
@@ -17,6 +20,7 @@ export function paint(element, { state, attention, cached }) {
     icon.toggleAttribute("data-cached", Boolean(cached));
   }
   icon?.querySelector("use")?.setAttribute("href", `#st-${look}`);
+  return true;
 }
 
 /** A drawing on the page. `view` is what is seen: x, y of the upper left corner in points and the scale k. */
@@ -29,10 +33,17 @@ export class Graph {
     this.margin = Number(this.svg.dataset.margin);
     this.view = { x: 0, y: 0, k: 1 };
     this.percent = canvas.querySelector(".pc");
+    this.nodes = [...this.svg.querySelectorAll(".node:not(.group)")];
+    this.byPath = new Map([...this.svg.querySelectorAll(".node")].map((node) => [node.dataset.path, node]));
+    this.marks = new Map(); // of the minimap, by node id
+    this.boxes = new Map();
+    this.shown = new Set(); // nodes of a large graph that are in sight
+    this.many = this.svg.classList.contains("many");
+    const { width, height } = canvas.getBoundingClientRect();
+    this.size = { width, height }; // kept: asking for it in between would lay the page out each time
     this.#edges();
     this.#pointers();
     this.#keys();
-    this.svg.classList.toggle("many", this.nodes.length > 300);
     for (const button of canvas.querySelectorAll("[data-zoom]")) {
       button.addEventListener("click", () => (button.dataset.zoom === "fit" ? this.fit() : this.zoom(button.dataset.zoom === "in" ? 1.25 : .8)));
     }
@@ -41,30 +52,31 @@ export class Graph {
     this.#tabStop();
   }
 
-  get nodes() { return [...this.svg.querySelectorAll(".node:not(.group)")]; }
-
-  node(path) { return this.svg.querySelector(`.node[data-path="${CSS.escape(path)}"]`); }
+  node(path) { return this.byPath.get(path) ?? null; }
 
   /** First sight: all of it, at most 100 %; where that is too small to read, 90 % at what matters most. */
   show() {
-    this.fit();
-    if (this.view.k >= .82) return;
-    const first = this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector('.node[data-state="FAILED"]')
-      ?? this.svg.querySelector('.node[data-state="RUNNING"]') ?? this.svg.querySelector(".node:not(.group)");
-    if (first) this.at(first, .9);
+    const first = this.#scale() < .82 && (this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector('.node[data-state="FAILED"]')
+      ?? this.svg.querySelector('.node[data-state="RUNNING"]') ?? this.nodes[0]);
+    if (first) this.at(first, .9); else this.fit();
+  }
+
+  // The scale at which all of it is seen, at most 1.
+  #scale() {
+    const { width, height } = this.size;
+    return Math.max(LEAST / 4, Math.min(1, width / (this.width + 2 * this.margin), height / (this.height + 2 * this.margin)));
   }
 
   fit() {
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { width, height } = this.size;
     if (!width || !height) return;
-    const w = this.width + 2 * this.margin, h = this.height + 2 * this.margin;
-    const k = Math.max(LEAST / 4, Math.min(1, width / w, height / h));
+    const h = this.height + 2 * this.margin, k = this.#scale();
     this.#look(this.width / 2 - width / k / 2, h * k < height ? -this.margin - Math.min((height / k - h) / 2, 24) : -this.margin, k);
   }
 
   /** Brings a node to the middle at scale k, without showing emptiness beside the drawing. */
   at(node, k = this.view.k) {
-    const box = this.#box(node), { width, height } = this.canvas.getBoundingClientRect();
+    const box = this.#box(node), { width, height } = this.size;
     const w = width / k, h = height / k;
     const clamp = (value, least, most) => (least > most ? (least + most) / 2 : Math.max(least, Math.min(most, value)));
     const x = clamp(box.x + box.width / 2 - w / 2, -this.margin, this.width + this.margin - w);
@@ -74,14 +86,14 @@ export class Graph {
 
   /** Moves only as far as is needed to see a node. */
   reveal(node) {
-    const box = this.#box(node), { width, height } = this.canvas.getBoundingClientRect(), { x, y, k } = this.view, pad = 16;
+    const box = this.#box(node), { width, height } = this.size, { x, y, k } = this.view, pad = 16;
     const shift = (from, size, start, length) => (from < start + pad ? from - start - pad : Math.max(0, from + size - start - length + pad));
     this.#look(x + shift(box.x, box.width, x, width / k), y + shift(box.y, box.height, y, height / k), k);
   }
 
   zoom(factor, point) {
     const { x, y, k } = this.view, next = Math.max(LEAST, Math.min(MOST, k * factor));
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { width, height } = this.size;
     const [px, py] = point ?? [width / 2, height / 2];
     this.#look(x + px / k - px / next, y + py / k - py / next, next);
   }
@@ -136,7 +148,7 @@ export class Graph {
 
   minimap() {
     const map = this.canvas.querySelector("[data-minimap]");
-    const { width, height } = this.canvas.getBoundingClientRect(), { x, y, k } = this.view;
+    const { width, height } = this.size, { x, y, k } = this.view;
     const outside = x > 1 || y > 1 || x + width / k < this.width - 1 || y + height / k < this.height - 1;
     map.hidden = !outside;
     if (!outside) return;
@@ -147,7 +159,7 @@ export class Graph {
       for (const node of this.nodes) {
         const box = this.#box(node), rect = document.createElementNS(ns, "rect");
         for (const [name, value] of Object.entries({ x: box.x, y: box.y, width: box.width, height: box.height, rx: 8, class: "m" })) rect.setAttribute(name, value);
-        rect.dataset.of = node.id;
+        this.marks.set(node.id, rect);
         svg.append(rect);
       }
       const port = document.createElementNS(ns, "rect");
@@ -169,7 +181,7 @@ export class Graph {
   }
 
   #mark(node) {
-    const mark = this.canvas.querySelector(`[data-minimap] [data-of="${CSS.escape(node.id)}"]`);
+    const mark = this.marks.get(node.id);
     if (!mark || !node.dataset.state) return;
     mark.dataset.state = node.dataset.state;
     mark.toggleAttribute("data-attention", node.hasAttribute("data-attention"));
@@ -187,22 +199,41 @@ export class Graph {
   }
 
   #box(node) {
-    const matrix = node.transform.baseVal[0].matrix, body = node.querySelector(".box, .pill, .grab");
-    return { x: matrix.e, y: matrix.f, width: Number(body.getAttribute("width")), height: Number(body.getAttribute("height")) };
+    if (!this.boxes.has(node)) {
+      const [x, y] = node.getAttribute("transform").match(/-?[\d.]+/g).map(Number), body = node.querySelector(".box, .pill, .grab");
+      this.boxes.set(node, { x, y, width: Number(body.getAttribute("width")), height: Number(body.getAttribute("height")) });
+    }
+    return this.boxes.get(node);
   }
 
   #look(x, y, k) {
     this.view = { x, y, k };
-    const { width, height } = this.canvas.getBoundingClientRect();
+    const { width, height } = this.size;
     this.svg.setAttribute("viewBox", `${x} ${y} ${width / k} ${height / k}`);
     this.svg.classList.toggle("far", k < .6);
     this.svg.classList.toggle("farther", k < .35);
     if (this.percent) this.percent.textContent = `${Math.round(k * 100)}%`;
+    if (this.many) this.#inSight();
     this.minimap();
+  }
+
+  // Of a large graph, only nodes in sight and near it have text and icon, and none has where boxes are all one sees.
+  #inSight() {
+    const { x, y, k } = this.view, w = this.size.width / k, h = this.size.height / k, seen = new Set();
+    if (k >= .35) {
+      for (const node of this.byPath.values()) {
+        const box = this.#box(node);
+        if (box.x < x + w * 1.3 && box.x + box.width > x - w * .3 && box.y < y + h * 1.3 && box.y + box.height > y - h * .3) seen.add(node);
+      }
+    }
+    for (const node of this.shown) if (!seen.has(node)) node.classList.remove("in");
+    for (const node of seen) if (!this.shown.has(node)) node.classList.add("in");
+    this.shown = seen;
   }
 
   #resize() {
     const { width, height } = this.canvas.getBoundingClientRect();
+    this.size = { width, height };
     if (!width || !height) return;
     if (!this.seen) {
       this.seen = true;

@@ -27,7 +27,10 @@ export class Painter {
   /** All that is on the page, for a snapshot or a part that was fetched. */
   all(changed = null) {
     if (!this.page.state.run) return;
+    this.index = new Map();
     for (const element of document.querySelectorAll("#left [data-path]")) {
+      if (!this.index.has(element.dataset.path)) this.index.set(element.dataset.path, []);
+      this.index.get(element.dataset.path).push(element);
       const task = this.page.state.tasks.get(element.dataset.path);
       if (task) this.#element(element, task);
     }
@@ -40,7 +43,7 @@ export class Painter {
   some(changed) {
     for (const path of changed) {
       const task = this.page.state.tasks.get(path);
-      for (const element of document.querySelectorAll(`#left [data-path="${CSS.escape(path)}"]`)) this.#element(element, task);
+      for (const element of this.index?.get(path) ?? []) this.#element(element, task);
       const iteration = iterationOf(path);
       if (iteration && !iteration.rest) this.#marks(iteration.loop, iteration.index);
     }
@@ -71,12 +74,11 @@ export class Painter {
   // --- one element ---
 
   #element(element, task) {
-    const before = element.dataset.state;
-    if (element.matches("tr")) return this.#row(element, task);
-    if (!element.matches(".node")) return undefined;
-    paint(element, task);
+    if (element.localName === "tr") return this.#row(element, task);
+    if (!element.classList.contains("node")) return undefined;
+    const changed = paint(element, task);
     this.#line(element, task);
-    if (before !== task.state) this.page.graph?.changed(element);
+    if (changed) this.page.graph?.changed(element);
     if (task.kind === "loop" && task.children && !element.querySelector("use.mk")) this.#soon("left", ROWS_EVERY, () => this.#left());
     return undefined;
   }
@@ -87,8 +89,7 @@ export class Painter {
     line.classList.toggle("hot", task.state === "FAILED" || task.attention);
     this.#clock(line, task, task.line);
     const title = node.querySelector("title"), text = `${node.dataset.name}: ${WORDS[lookOf(task)].toLowerCase()}${task.why ? ` – ${task.why}` : ""}`;
-    if (title) title.textContent = text;
-    if (node.hasAttribute("aria-label")) node.setAttribute("aria-label", text);
+    if (title && title.textContent !== text) title.textContent = text;
   }
 
   // A running clock is a start in the reader's time; the text of an ended one comes from the server.
@@ -97,8 +98,8 @@ export class Painter {
       element.dataset.since = new Date(Date.parse(task.since) + this.page.skew).toISOString();
       element.textContent = duration((Date.now() - Date.parse(element.dataset.since)) / 1000);
     } else {
-      delete element.dataset.since;
-      element.textContent = text;
+      if (element.dataset.since) delete element.dataset.since;
+      if (text && element.textContent !== text) element.textContent = text;
     }
   }
 
@@ -162,7 +163,7 @@ export class Painter {
 
   // A row may be folded away or further down than what has been fetched: then nothing is amiss.
   #shown(path) {
-    if (path === "root" || document.querySelector(`#left tr[data-path="${CSS.escape(path)}"]`)) return true;
+    if (path === "root" || this.index?.has(path)) return true;
     if (document.querySelector("#left tbody[data-next]")) return true;
     this.known ??= new Set();
     const known = this.known.has(path);
