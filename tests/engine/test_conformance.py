@@ -39,6 +39,7 @@ ARTIFACTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.skipif(not EXPECTED, reason="no conformance data")
 @pytest.mark.parametrize("expected", LOCAL, ids=lambda one: one["pipeline"])
 def test_the_pipeline_ends_as_it_should_with_what_it_computes(expected: dict[str, Any], tmp_path: Path) -> None:

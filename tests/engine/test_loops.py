@@ -106,6 +106,17 @@ def test_iterations_whose_producer_was_skipped_are_left_out() -> None:
     assert world["each[0]/if"].reason == "Skipped because item > 2 is false (item is 1)."
 
 
+def test_iterations_whose_producer_was_skipped_deeper_inside_are_left_out() -> None:
+    item = {"item": "NUMBER_INTEGER"}
+    branch = dag("branch", [task("one", "use", inputs={"x": "<item"})], inputs=item, gives={"all": "one.Output"})
+    choice = task("if", "branch", inputs={"item": "<item"}, when="int(inputs.parameter_values['item']) > 2")
+    nested = dag("nested", [choice], inputs=item, gives={"all": "if.all"})
+    body = dag("body", [task("n", "nested", inputs={"item": "<item"})], inputs=item, gives={"all": "n.all"})
+    root = dag("root", [task("each", "body", over=[1, 2, 3, 4]), task("t", "take", inputs={"xs": "@each.all"})])
+    world = World(pipeline(root, USE, TAKE, branch, nested, body), double).go()
+    assert world["t"].inputs.parameters == {"xs": [6, 8]}
+
+
 def test_what_ran_and_gave_nothing_counts_as_null() -> None:
     root = dag("root", [task("each", "body", over=[1, 2]), task("t", "take", inputs={"xs": "@each.all"})])
     world = World(

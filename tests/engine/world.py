@@ -312,6 +312,8 @@ def _check_group(spec: PipelineSpec, run: Run, group: Task, tasks: MemoryTasks) 
         expected = State.CANCELED if group.canceled else State.FAILED if failed else State.SUCCEEDED
         assert group.state is expected, f"{group.path} is {group.state}, and its members say {expected}"
     if group.kind.value == "loop":
+        begun_open = sum(not member.state.is_final for member in members[: group.next_iteration])
+        assert group.running == begun_open, f"{group.path} counts {group.running} running iterations, and {begun_open} are"
         limit = spec.at(group.path)[0].parallelism  # type: ignore[union-attr]
         begun = [member for member in members if member.ready_at is not None or member.state is State.RUNNING]
         active = sum(not member.state.is_final for member in begun)
