@@ -131,8 +131,10 @@ class Environments:
                     say("Without pip, for it cannot be had now.")  # a command may well need no Python at all
                     await self._uv([program, *venv, "--clear"], say)
                 for install in installs:
-                    command = ["pip", "install", "--python", python, "--compile-bytecode", *install]
-                    await self._uv([program, *command], say)
+                    await self._uv([program, "pip", "install", "--python", python, *install], say)
+                # Of large packages a step uses a part, and compiles that when it first imports it; all of it takes seconds.
+                for package in building.glob("lib/python*/site-packages/kfp"):
+                    await self._uv([python, "-m", "compileall", "-q", str(package)], say)
                 os.rename(building, finished)
             except OSError as error:
                 raise BuildFailed(f"The environment could not be stored: {error.strerror}.") from None
