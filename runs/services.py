@@ -13,13 +13,13 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, QuerySet, Sum
 from django.utils import timezone
-from pipelines.spec.arguments import check_arguments, expand_macros
-from pipelines.spec.platform import local_notices
 
 from kfdash import outbox
 from pipelines import specifications
 from pipelines.models import PipelineVersion, Specification
+from pipelines.spec.arguments import check_arguments, expand_macros
 from pipelines.spec.model import PipelineSpec
+from pipelines.spec.platform import local_notices
 from runs import driver, models
 from runs.engine.model import CacheUse, LookedOver, State, Stop
 
