@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -22,7 +20,7 @@ from pipelines.models import Pipeline, PipelineVersion
 from pipelines.samples import SAMPLES
 from pipelines.views import pipeline_rows, with_newest_version
 from runs.models import Run, StorageState
-from runs.views.lists import ACTIVE
+from runs.views.lists import NAMESPACE, active_runs
 from runs.views.rows import run_rows, with_pipeline
 
 _SECTIONS = {"home": "home", "run": "runs", "artifact": "runs", "pipeline": "pipelines", "version": "pipelines"}
@@ -38,7 +36,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "executor": settings.EXECUTOR,
         "kfdash_version": __version__,
         "section": _SECTIONS.get((name or "").partition("-")[0], ""),
-        "active_runs": SimpleLazyObject(_runs().filter(state__in=ACTIVE).count),
+        "active_runs": SimpleLazyObject(active_runs().count),
         "upload_limit": settings.UPLOAD_LIMIT,
     }
 
@@ -46,7 +44,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     """What runs, what failed and nobody ran again, the pipelines that were used or uploaded last, the last two weeks."""
-    active = list(with_pipeline(_runs().filter(state__in=ACTIVE)).order_by("-created_at", "-id")[:8])
+    active = list(with_pipeline(active_runs()).order_by("-created_at", "-id")[:8])
     failed = list(with_pipeline(_failed_lately()).order_by("-created_at", "-id")[:6])
     rows = run_rows([*active, *failed], width=112)
     pipelines = _pipelines_in_use()
@@ -62,7 +60,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 
 def _runs() -> QuerySet[Run]:
-    return Run.objects.filter(storage_state=StorageState.AVAILABLE)
+    return Run.objects.filter(namespace=NAMESPACE, storage_state=StorageState.AVAILABLE)
 
 
 def _failed_lately() -> QuerySet[Run]:
@@ -75,7 +73,7 @@ def _failed_lately() -> QuerySet[Run]:
 
 def _pipelines_in_use(most: int = 6) -> list[Pipeline]:
     """The pipelines that were run or got a version last, newest first."""
-    ran = Run.objects.exclude(pipeline_key=None).order_by("-created_at", "-id").values_list("pipeline_key", "created_at")[:60]
+    ran = _runs().exclude(pipeline_key=None).order_by("-created_at", "-id").values_list("pipeline_key", "created_at")[:60]
     uploaded = PipelineVersion.objects.order_by("-created_at").values_list("pipeline_id", "created_at")[:60]
     newest: dict[Any, Any] = {}
     for key, at in sorted([*ran, *uploaded], key=lambda pair: pair[1], reverse=True):
@@ -105,26 +103,27 @@ class Days:
     """Runs of the last two weeks, by day and by how they ended."""
 
     columns: tuple[Day, ...]
-    first: date
+    first: datetime
     succeeded: int
     failed: int
 
 
 def _days() -> Days:
-    today = timezone.now().date()
-    first = today - timedelta(days=_DAYS - 1)
-    ended = _runs().filter(created_at__date__gte=first, state__in=("SUCCEEDED", "FAILED"))
-    counts: Counter[tuple[date, str]] = Counter()
-    for day, state, count in ended.values(day=TruncDate("created_at")).values_list("day", "state", Count("pk")):
-        counts[day, state] += count
-    days = [first + timedelta(days=index) for index in range(_DAYS)]
-    most = max((counts[day, "SUCCEEDED"] + counts[day, "FAILED"] for day in days), default=0) or 1
-    columns = tuple(_column(index, day, counts[day, "SUCCEEDED"], counts[day, "FAILED"], most) for index, day in enumerate(days))
-    total = {state: sum(counts[day, state] for day in days) for state in ("SUCCEEDED", "FAILED")}
-    return Days(columns, first, total["SUCCEEDED"], total["FAILED"])
+    midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
+    days = [midnight - timedelta(days=_DAYS - 1 - index) for index in range(_DAYS)]
+    wanted = {}  # ranges of times in one pass over the index: cutting each row's time to a date takes ten times as long
+    for index, day in enumerate(days):
+        that_day = Q(created_at__gte=day, created_at__lt=day + timedelta(days=1))
+        wanted |= {f"{state}_{index}": Count("pk", filter=that_day & Q(state=state)) for state in ("SUCCEEDED", "FAILED")}
+    counts = _runs().filter(created_at__gte=days[0]).aggregate(**wanted)
+    succeeded = [counts[f"SUCCEEDED_{index}"] for index in range(_DAYS)]
+    failed = [counts[f"FAILED_{index}"] for index in range(_DAYS)]
+    most = max(map(sum, zip(succeeded, failed, strict=True))) or 1
+    columns = tuple(_column(index, day, succeeded[index], failed[index], most) for index, day in enumerate(days))
+    return Days(columns, days[0], sum(succeeded), sum(failed))
 
 
-def _column(index: int, day: date, succeeded: int, failed: int, most: int) -> Day:
+def _column(index: int, day: datetime, succeeded: int, failed: int, most: int) -> Day:
     foot = 64.0
     red = max(2.7, round(_CHART_HEIGHT * failed / most, 1)) if failed else 0.0
     green = max(2.7, round(_CHART_HEIGHT * succeeded / most, 1)) if succeeded else 0.0

@@ -24,6 +24,12 @@ from runs.views.rows import run_rows, with_pipeline
 
 PAGE_SIZE = 50
 ACTIVE = ("PENDING", "RUNNING", "CANCELING")
+NAMESPACE = ""  # there is one user; naming it lets the database use the index of newest runs
+
+
+def active_runs() -> QuerySet[Run]:
+    """The runs under way. Without the namespace: the index of states is the one that helps here."""
+    return Run.objects.filter(state__in=ACTIVE, storage_state=StorageState.AVAILABLE)
 
 
 def is_partial(request: HttpRequest) -> bool:
@@ -34,7 +40,7 @@ def is_partial(request: HttpRequest) -> bool:
 @require_GET
 def run_list(request: HttpRequest) -> HttpResponse:
     """All runs, newest first, or those in the archive (`view=archive`)."""
-    context = listing(request, Run.objects.all())
+    context = listing(request, Run.objects.filter(namespace=NAMESPACE))
     context["empty"] = not context["page"].rows and not context["tokens"] and not context["archived"]
     context["samples"] = SAMPLES
     return render(request, "runs/_table.html" if is_partial(request) else "runs/list.html", context)
@@ -62,7 +68,7 @@ def run_list_rows(request: HttpRequest) -> HttpResponse:
     ids = [found for text in request.GET.getlist("id")[:PAGE_SIZE] if (found := _uuid(text))]
     rows = run_rows(list(with_pipeline(Run.objects.filter(pk__in=ids))))
     response = render(request, "runs/_rows.html", {"rows": rows})
-    response["X-Active-Runs"] = str(Run.objects.filter(state__in=ACTIVE, storage_state=StorageState.AVAILABLE).count())
+    response["X-Active-Runs"] = str(active_runs().count())
     return response
 
 
