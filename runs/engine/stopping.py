@@ -1,6 +1,6 @@
 """Stopping a run: what waits is cancelled, what runs is told to end, exit tasks still run unless it is by force.
 
-How far that has gone is kept in the `cause` of the tasks told to end, so that nothing is told twice.
+How far that has gone is kept in the `cause` of the root, so that nothing is told twice.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _stop_task(draft: Draft, task: Task, cause: str, force: bool) -> None:
             draft.move(task, State.CANCELING, reason=reason, cause=cause)
     elif not task.under_way:
         _cancel(draft, task)
-    elif task.cause != cause:
+    else:
         draft.orders.append(StopAttempt(task.path, task.attempt, task.kind, force))
         if task.state is State.CANCELING:
             draft.change(task, cause=cause)
