@@ -16,6 +16,23 @@ const ICONS = {
   CANCELED: ["#8a7768", '<circle cx="8" cy="8" r="6.500" fill="none" stroke="C" stroke-width="2"/><rect x="5" y="5" width="6" height="6" fill="C"/>'],
   SKIPPED: ["#808792", '<circle cx="8" cy="8" r="6.500" fill="none" stroke="C" stroke-width="2"/>'],
 };
+const SVG = "http://www.w3.org/2000/svg";
+
+// The link that filters by a state, for a state that no step had when the page was rendered.
+function countLink(look) {
+  const link = document.createElement("a"), icon = document.createElementNS(SVG, "svg"), number = document.createElement("span");
+  const url = new URL(location.href);
+  url.searchParams.set("state", look);
+  Object.assign(link, { href: url.search, title: `${WORDS[look]}: show these only` });
+  Object.assign(link.dataset, { go: "left", look });
+  for (const [name, value] of Object.entries({ class: "si", viewBox: "0 0 16 16", role: "img", "aria-label": WORDS[look] })) icon.setAttribute(name, value);
+  icon.append(document.createElementNS(SVG, "use"));
+  paint(icon, { state: { WAITING: "PENDING", CACHED: "SUCCEEDED" }[look] ?? look, attention: look === "WAITING", cached: look === "CACHED" });
+  number.dataset.count = "";
+  link.append(icon, number);
+  return link;
+}
+
 const ROWS_EVERY = 1500, PANEL_EVERY = 700, HEAD_EVERY = 300;
 
 export class Painter {
@@ -142,9 +159,9 @@ export class Painter {
   #counts() {
     const box = document.querySelector("#left .counts");
     if (!box) return;
-    const found = counts(this.page.state), links = [...box.querySelectorAll("[data-look]")];
-    if (links.map((link) => link.dataset.look).join() !== [...found.keys()].join()) return void this.#soon("left", ROWS_EVERY, () => this.#left());
-    for (const link of links) {
+    const found = counts(this.page.state), links = new Map([...box.querySelectorAll("[data-look]")].map((link) => [link.dataset.look, link]));
+    if ([...links.keys()].join() !== [...found.keys()].join()) box.replaceChildren(...[...found.keys()].map((look) => links.get(look) ?? countLink(look)));
+    for (const link of box.querySelectorAll("[data-look]")) {
       const number = link.querySelector("[data-count]"), text = String(found.get(link.dataset.look));
       if (number.textContent !== text) number.textContent = text;
     }
