@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib.metadata
 import importlib.util
+import json
 import os
 import pathlib
 import platform
@@ -46,6 +48,7 @@ def findings() -> Iterator[Finding]:
     yield graphviz()
     yield uv()
     yield database()
+    yield running()
 
 
 def python() -> Finding:
@@ -197,6 +200,20 @@ def database() -> Finding:
     if waiting:
         return Finding("database", f"{len(waiting)} migrations are to be applied; `kfdash up` (or `kfdash manage migrate`) does it")
     return Finding("database", f"{connection.vendor}, {where['NAME']}")
+
+
+def running() -> Finding:
+    """Whether an installation runs on this data folder."""
+    try:
+        with (settings.DATA_DIR / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = json.loads(lock.read())
+                return Finding("running", f"yes, process {holder['pid']}, {holder.get('address', 'starting')}")
+    except (OSError, ValueError, KeyError):
+        pass  # there is none yet, or it is being written
+    return Finding("running", "no")
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import signal
 import socket
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -83,6 +84,9 @@ def test_a_second_one_on_the_same_folder_says_who_holds_it(tmp_path: pathlib.Pat
         assert first.address in sentence
         assert "--data-dir" in sentence
         assert page(first.address) == 200
+        command = [sys.executable, "-m", "kfdash.cli", "doctor", "--data-dir", str(tmp_path / "data")]
+        said = subprocess.run(command, capture_output=True, text=True, env=first.environment).stdout
+        assert f"yes, process {first.process.pid}, {first.address}" in said
 
 
 def test_a_taken_port_is_named(tmp_path: pathlib.Path) -> None:
@@ -133,3 +137,23 @@ def test_what_redis_kept_and_cannot_be_read_is_put_aside(tmp_path: pathlib.Path)
     with Installation(tmp_path / "data") as installation:
         assert page(installation.address) == 200
     assert kept.with_suffix(".unreadable").exists()
+
+
+WITHOUT_FORK = "import sys; from kfdash import processes; processes.LINUX = False; from kfdash.cli import main; sys.exit(main())"
+
+
+def test_where_it_cannot_fork_it_starts_its_parts_anew(tmp_path: pathlib.Path) -> None:
+    with Installation(tmp_path / "data", program=[sys.executable, "-P", "-c", WITHOUT_FORK]) as installation:
+        assert page(installation.address) == 200
+        before = installation.parts()
+        assert set(before) == PARTS
+        os.kill(before["web"], signal.SIGKILL)
+        assert wait_for(lambda: installation.parts()["web"] != before["web"], 20)
+        assert page(installation.address) == 200
+
+
+def test_where_it_cannot_fork_its_parts_notice_as_well_when_it_is_killed(tmp_path: pathlib.Path) -> None:
+    with Installation(tmp_path / "data", program=[sys.executable, "-P", "-c", WITHOUT_FORK]) as installation:
+        assert installation.process is not None
+        installation.process.kill()
+        assert wait_for(lambda: not installation.processes(), 30)
