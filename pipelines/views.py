@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 @require_GET
 def pipeline_list(request: HttpRequest) -> HttpResponse:
     """All pipelines, newest first; `q` looks in their names, `for=launch` leads on to the launch form."""
-    words = request.GET.get("q", "").strip()
+    words, experiment = request.GET.get("q", "").strip(), request.GET.get("experiment", "")
     found = Pipeline.objects.all()
     if words:
         found = found.filter(display_name__icontains=words) | found.filter(name__icontains=words)
@@ -60,6 +60,8 @@ def pipeline_list(request: HttpRequest) -> HttpResponse:
         "rows": pipeline_rows(page.rows),
         "words": words,
         "launching": request.GET.get("for") == "launch",
+        "experiment": experiment,
+        "launch_query": "?" + urlencode({"experiment": experiment}) if experiment else "",
         "empty": not page.rows and not words,
         "samples": SAMPLES,
     }
