@@ -7,6 +7,7 @@ DATA ?= data
 PORT ?= 8000
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
+.DEFAULT_GOAL := help
 .PHONY: run test check lint types contracts postgresql unit bench test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -41,7 +41,7 @@ class Part:
     pid: int = 0
     started: float = 0.0
     ends: int = 0  # in a row, each soon after its start
-    due: float = field(default=0.0)  # when to start it again
+    due: float = 0.0  # when to start it again; 0 while it runs
 
 
 class Supervisor:
@@ -53,7 +53,6 @@ class Supervisor:
         self.programs: dict[int, subprocess.Popen[bytes]] = {}
         self.stopping = 0  # how often we were asked to
         self.probe: socket.socket | None = None
-        self.demo_pid = 0
 
     def run(self) -> int:
         """Runs until told to stop; the exit code. Raises CannotStart."""
