@@ -22,7 +22,7 @@ from django.utils import timezone
 from kfdash import outbox
 from runs import logs, models
 from runs.dispatch import key_of
-from runs.engine.model import Phase, State, TimeCame
+from runs.engine.model import AttemptProgressed, Phase, State, TimeCame
 from runs.executing import executor
 from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
 from runs.facts import encode
@@ -33,6 +33,7 @@ _TICK = 1.0  # seconds
 _RESYNC_EVERY = 10  # ticks
 _FORGET_EVERY = 5
 _LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
+_MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
 
 
@@ -47,25 +48,71 @@ def main(stop: threading.Event | None = None) -> None:
 
 
 def _observe(stop: threading.Event) -> None:
+    gatherer = Gatherer()
+    threading.Thread(target=gatherer.flush_for_ever, name="gather", daemon=True).start()
     while not stop.is_set():
         try:
             for batch in executor().observe():
-                hand_on(batch)
+                hand_on(batch, gatherer)
         except ExecutorUnavailable as error:
             log.warning("%s Observing again in a moment.", error)
             stop.wait(1)
 
 
-def hand_on(batch: Sequence[Observation]) -> None:
-    """Facts to the driver, together by run; lines to those who watch."""
+class Gatherer:
+    """Lets news of progress wait for a moment, because the end of a short step often follows at once.
+
+    A step of ten milliseconds then costs its run one transaction instead of three; nobody can see the difference.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, list[dict[str, Any]]] = {}
+        self._changed = threading.Condition()
+
+    def add(self, run_id: str, facts: list[dict[str, Any]], *, urgent: bool) -> None:
+        """Takes facts of a run; an urgent one goes at once and takes along what waits."""
+        with self._changed:
+            waiting = self._waiting.setdefault(run_id, [])
+            waiting += facts
+            if not urgent:
+                self._changed.notify()
+                return
+            del self._waiting[run_id]
+        outbox.hand_over(run_id, waiting)
+
+    def flush(self) -> None:
+        """Hands over all that waits."""
+        with self._changed:
+            waiting, self._waiting = self._waiting, {}
+        for run_id, facts in waiting.items():
+            outbox.hand_over(run_id, facts)
+
+    def flush_for_ever(self) -> None:
+        """Hands over what has waited for its moment."""
+        while True:
+            with self._changed:
+                while not self._waiting:
+                    self._changed.wait()
+            time.sleep(_MOMENT)
+            self.flush()
+
+
+def hand_on(batch: Sequence[Observation], gatherer: Gatherer | None = None) -> None:
+    """Facts to the driver, together by run; lines to those who watch. Without a gatherer everything goes at once."""
     facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    urgent = set()
     for observation in batch:
         if isinstance(observation, FactObserved):
             facts[observation.run_id].append(encode(observation.fact))
+            if not isinstance(observation.fact, AttemptProgressed):
+                urgent.add(observation.run_id)
         elif isinstance(observation, LogObserved):
             logs.append(observation)
     for run_id, mine in facts.items():
-        outbox.hand_over(run_id, mine)
+        if gatherer is None:
+            outbox.hand_over(run_id, mine)
+        else:
+            gatherer.add(run_id, mine, urgent=run_id in urgent)
 
 
 def tick(number: int) -> None:
