@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from kfdash import words
 from kfdash.wire.streaming import stream_text
@@ -71,7 +71,6 @@ def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
     usual = panel.usual_time(run, "root", root)
     return {
         "trouble": _trouble(run, tree, address),
-        "stop": _stop_question(run, tree) if not State(run.state).is_final else None,
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
         "is_final": State(run.state).is_final,
         "notices": _notices(tree) if settings.EXECUTOR == "local" else [],
@@ -147,7 +146,7 @@ def _stop_question(run: models.Run, tree: Tree) -> dict[str, Any]:
     if run.stop:
         text = f"{words.counted(running, 'running step')} will be ended at once." if running else "Nothing runs any more."
         text += f" {_and(exits)} will not run." if exits else ""
-        return {"again": True, "force": run.stop == "force", "text": text}
+        return {"again": True, "text": text}
     parts = [
         f"{words.counted(running, 'running step')} get{'s' if running == 1 else ''} {settings.STOP_GRACE} s to end"
         if running
@@ -157,7 +156,6 @@ def _stop_question(run: models.Run, tree: Tree) -> dict[str, Any]:
     text = ", ".join(part for part in parts if part) or "What has not begun will not start"
     return {
         "again": False,
-        "force": False,
         "text": f"{text}.",
         "exits": f"{_and(exits)} still run{'s' if len(exits) == 1 else ''}." if exits else "",
     }
@@ -180,10 +178,15 @@ def _and(names: list[str]) -> str:
 # --- what is done to it ---------------------------------------------------------------------------------------------
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 def run_stop(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """Stops the run; `force=1` at once, without exit tasks."""
+    """Asks first, saying what happens to whom; then stops the run, with `force=1` at once and without exit tasks."""
     run = _run(run_id)
+    if request.method == "GET":
+        tree = read_tree(run, specifications.load(run.specification_id))
+        return render(
+            request, "runs/_stop.html", {"run": run, "stop": _stop_question(run, tree), "query": Address.read(request.GET).to}
+        )
     force = request.POST.get("force") == "1"
     try:
         services.stop_run(run, by=request.user.get_username() if request.user.is_authenticated else "", force=force)
