@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _to_environment(options: argparse.Namespace) -> None:
     """Options are settings: the processes that we start read them like any others."""
-    for name in ("data_dir", "executor"):
+    for name in ("data_dir", "executor", "host"):
         if value := getattr(options, name, None):
             os.environ[f"KFDASH_{name.upper()}"] = value
 

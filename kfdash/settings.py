@@ -92,7 +92,8 @@ def _secret_key() -> str:
 
 SECRET_KEY = _secret_key()
 DEBUG = _flag("KFDASH_DEBUG")
-ALLOWED_HOSTS = [h for h in os.environ.get("KFDASH_ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",") if h]
+_LOOPBACK = f"localhost,127.0.0.1,[::1],{os.environ.get('KFDASH_HOST', '')}"
+ALLOWED_HOSTS = [host.strip() for host in os.environ.get("KFDASH_ALLOWED_HOSTS", _LOOPBACK).split(",") if host.strip()]
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",

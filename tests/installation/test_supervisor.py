@@ -110,6 +110,12 @@ def test_other_addresses_are_refused_while_nobody_can_log_in(tmp_path: pathlib.P
     assert host in sentence and "KFDASH_AUTH" in sentence
 
 
+def test_any_loopback_address_will_do(tmp_path: pathlib.Path) -> None:
+    with Installation(tmp_path / "data", KFDASH_HOST="127.0.0.5") as installation:
+        assert installation.address.startswith("http://127.0.0.5:")
+        assert page(installation.address) == 200
+
+
 def test_saying_who_lets_people_in_is_not_enough_yet(tmp_path: pathlib.Path) -> None:
     sentence = Installation(tmp_path / "data", KFDASH_AUTH="accounts").refused("--host", "0.0.0.0")
     assert "accounts" in sentence
