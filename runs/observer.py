@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from kfdash import outbox
@@ -173,8 +173,10 @@ def resync() -> None:
 
 
 def forget_ended() -> None:
-    """Lets the executor forget attempts whose end is recorded."""
-    rows = list(models.Attempt.objects.filter(phase=Phase.ENDED, released=False)[:_BATCH])
+    """Lets the executor forget attempts of tasks that have ended: until then another attempt may go on from there."""
+    finals = [state.value for state in State if state.is_final]
+    ended = models.Task.objects.filter(run=OuterRef("run"), path=OuterRef("path"), state__in=finals)
+    rows = list(models.Attempt.objects.filter(Exists(ended), phase=Phase.ENDED, released=False)[:_BATCH])
     if rows:
         executor().forget([key_of(str(row.run_id), row.path, row.number) for row in rows])
         models.Attempt.objects.filter(pk__in=[row.pk for row in rows]).update(released=True)

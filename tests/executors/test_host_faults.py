@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import threading
@@ -16,6 +17,7 @@ import pytest
 from pipelines.spec.model import ParameterType
 from runs import logstore
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptProgressed, AttemptStopped, AttemptSucceeded, Phase
+from runs.execution.order import attempt_name
 from runs.executors.base import ExecutorUnavailable
 from runs.executors.local.executor import LocalExecutor
 from tests.executors.hosting import RunningHost, eventually, running_host
@@ -330,3 +332,28 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path):
     ended = subprocess.run(host.command(), capture_output=True, text=True, timeout=20)
     assert ended.returncode == 2
     assert str(tmp_path / "file") in ended.stderr and "Traceback" not in ended.stderr
+
+
+def test_a_further_attempt_goes_on_in_the_working_folder_of_the_one_before(host, watcher):
+    first = order(script="echo here > kept; echo gone > $TMPDIR/x; exit 1")
+    first = dataclasses.replace(first, name=attempt_name(first.run_id, first.path, 1))
+    second = dataclasses.replace(
+        order(script="cat kept; ls $TMPDIR | wc -l"),
+        run_id=first.run_id,
+        path=first.path,
+        number=2,
+        name=attempt_name(first.run_id, first.path, 2),
+    )
+    watcher.executor.start([first])
+    assert isinstance(watcher.end_of(first), AttemptFailed)
+    watcher.executor.start([second])
+    assert isinstance(watcher.end_of(second), AttemptSucceeded)
+    assert watcher.log_of(second).texts("o") == ["here", "0"]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+def test_sh_knows_what_the_shells_of_images_know(host, watcher):
+    made = order(command=("sh", "-c", '[[ "a" == "a" ]] && echo yes'), args=())
+    watcher.executor.start([made])
+    assert isinstance(watcher.end_of(made), AttemptSucceeded)
+    assert watcher.log_of(made).texts("o") == ["yes"]

@@ -173,7 +173,7 @@ class Attempt:
         environment = await self._environment(recipe)
         await self._place()
         try:
-            collecting.make_folders(self.prepared, self.record)
+            collecting.make_folders(self.order, self.prepared, self.record)
             self.step = await self._launch(recipe, environment)
         except OSError as error:
             self.host.places.release()

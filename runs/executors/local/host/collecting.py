@@ -13,6 +13,7 @@ from typing import Any
 from runs.engine.model import Values
 from runs.execution import collect, locations, placeholders
 from runs.execution.attempt import AttemptOrder
+from runs.execution.order import attempt_name
 from runs.executors.local.host.config import Config
 from runs.executors.local.host.ending import size
 from runs.executors.local.host.records import Record
@@ -61,8 +62,13 @@ def prepare(order: AttemptOrder, record: Record, config: Config, fetched: Mappin
     return Prepared(argv, localised, workspace)
 
 
-def make_folders(prepared: Prepared, record: Record) -> None:
-    """The step's own folders and those of its outputs; what an earlier attempt left there is removed. Raises OSError."""
+def make_folders(order: AttemptOrder, prepared: Prepared, record: Record) -> None:
+    """The step's own folders and those of its outputs; what an earlier attempt left there is removed. Raises OSError.
+
+    Only the working folder goes from attempt to attempt: a step that keeps its place there can go on.
+    """
+    if order.number > 1:
+        record.take_home(Record(record.folder.with_name(attempt_name(order.run_id, order.path, order.number - 1))))
     for name, folder in folders(record).items():
         if name != "outputs":  # made below, where there are any
             os.makedirs(folder, exist_ok=True)

@@ -94,10 +94,27 @@ class Record:
         except (OSError, InvalidResult):
             return None
 
-    def tidy(self) -> None:
-        """Removes all but order and result."""
-        shutil.rmtree(self.work, ignore_errors=True)
+    @property
+    def home(self) -> pathlib.Path:
+        """The step's working folder."""
+        return self.work / "home"
+
+    def tidy(self, *, keep_home: bool = False) -> None:
+        """Removes all but order and result; `keep_home` leaves the working folder for a further attempt."""
         self.job.unlink(missing_ok=True)
+        if not keep_home:
+            shutil.rmtree(self.work, ignore_errors=True)
+            return
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(self.work):
+                if entry.name != self.home.name:
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+    def take_home(self, earlier: Record) -> None:
+        """Goes on in the working folder of an earlier attempt, where that is still there."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):
+            os.rename(earlier.home, self.home)
 
     def remove(self) -> None:
         """Removes everything."""

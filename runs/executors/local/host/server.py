@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections import OrderedDict
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from runs.engine.model import AttemptLost, Fact
@@ -25,7 +26,7 @@ from runs.executors.local.host.hub import Hub
 from runs.executors.local.host.pool import CannotStart, ForkServer, Pool
 from runs.executors.local.host.recipe import EXECUTOR_MODULE
 from runs.executors.local.host.records import Keeper, Processes, Record, all_records
-from runs.executors.local.host.stepenv import MARK, without_server
+from runs.executors.local.host.stepenv import MARK, make_shell_folder, without_server
 from runs.executors.local.host.steplog import now
 from runs.facts import encode
 from runs.logstore import LogWriter
@@ -128,7 +129,7 @@ class Host:
         self.ended[order.name] = result
         self.running.pop(order.name, None)
         self.hub.ended(order.log, order.run_id, result.to_fact(order.path, order.number))
-        self.keeper.later(record.tidy)
+        self.keeper.later(partial(record.tidy, keep_home=result.state != "succeeded"))
 
     def stop(self, attempts: Sequence[Mapping[str, Json]], grace: float) -> None:
         """Ends attempts; one it never had is remembered as stopped, so that a late order does not start it."""
@@ -171,6 +172,7 @@ class Host:
 
     def recover(self) -> None:
         """Ends what an earlier host left running, and keeps of each attempt how it came out."""
+        make_shell_folder(self.config.folder)
         self.processes.end_left()
         left = []
         for record in all_records(self.config.attempts):
@@ -196,7 +198,7 @@ class Host:
         result = Result(order.name, "lost", {"finished": now()}, reason=reason)
         with contextlib.suppress(OSError):
             record.finish(result)
-            record.tidy()
+            record.tidy(keep_home=True)
         self.ended[order.name] = result
 
     async def warm_up(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pathlib
 import re
+import shutil
 import uuid
 from collections.abc import Iterable, Mapping
 
@@ -34,6 +37,21 @@ def folders(record: Record) -> dict[str, str]:
     return {name: f"{work}/{name}" for name in ("home", "tmp", "site", "outputs")}
 
 
+def shell_folder(record: Record) -> pathlib.Path:
+    """The folder beside all attempts in which `sh` is bash."""
+    return record.folder.parent.parent / "shell"
+
+
+def make_shell_folder(folder: pathlib.Path) -> None:
+    """Has `sh` mean bash where there is one: the shells of many images know `[[`, Debian's plain one does not. Raises OSError."""
+    bash = shutil.which("bash")
+    link = folder / "shell" / "sh"
+    if bash and not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            link.symlink_to(bash)
+
+
 def step_environment(
     order: AttemptOrder, record: Record, bin_folder: str, host: Mapping[str, str], pass_on: Iterable[str]
 ) -> dict[str, str]:
@@ -41,7 +59,9 @@ def step_environment(
     where = folders(record)
     env = {name: host[name] for name in (*_PASSED, *pass_on) if name in host}
     env |= {
-        "PATH": os.pathsep.join([bin_folder, f"{where['site']}/bin", host.get("PATH") or _STANDARD_PATH]),
+        "PATH": os.pathsep.join(
+            [bin_folder, f"{where['site']}/bin", str(shell_folder(record)), host.get("PATH") or _STANDARD_PATH]
+        ),
         "HOME": where["home"],
         "TMPDIR": where["tmp"],
         "PWD": where["home"],
