@@ -5,6 +5,8 @@ from __future__ import annotations
 import uuid
 
 from django.db import models
+from django.db.models import F
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from pipelines.models import PipelineVersion, Specification
@@ -91,6 +93,8 @@ class Run(models.Model):
             models.Index(fields=["experiment_key", "-created_at", "-id"], name="run_experiment_newest"),
             models.Index(fields=["pipeline_key", "-created_at", "-id"], name="run_pipeline_newest"),
             models.Index(fields=["state", "-created_at", "-id"], name="run_state_newest"),
+            models.Index(fields=["namespace", "storage_state", "-created_at", "-id"], name="run_storage_newest"),
+            models.Index(F("namespace"), Lower("name"), F("id"), name="run_name"),
         ]
 
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def remove_run(run_id: str, pipeline_root: str, running: Sequence[tuple[str, int]]) -> None:
-    """Ends the attempts named by path and number, and deletes the run's logs and artifacts. Safe to call twice."""
+    """Ends the attempts named by path and number, and deletes the run's logs, workspace and artifacts. Safe to call twice."""
     keys = [key_of(run_id, path, number) for path, number in running]
     if keys:
         try:
@@ -25,7 +25,8 @@ def remove_run(run_id: str, pipeline_root: str, running: Sequence[tuple[str, int
             executor().forget(keys)
         except ExecutorUnavailable as error:
             log.warning("Attempts of the deleted run %s could not be ended: %s", run_id, error)
-    for folder in (pathlib.Path(settings.LOGS_DIR) / run_id, _own_folder(pipeline_root, run_id)):
+    workspace = pathlib.Path(settings.HOST_DIR) / "workspaces" / run_id
+    for folder in (pathlib.Path(settings.LOGS_DIR) / run_id, workspace, _own_folder(pipeline_root, run_id)):
         if folder is not None and folder.name == run_id:
             shutil.rmtree(folder, ignore_errors=True)
 
