@@ -237,7 +237,7 @@ def test_home_shows_what_runs_what_failed_and_what_is_used(
         )
         return run
 
-    launch("FAILED", 60)
+    launch("FAILED", 60)  # was run again since
     unseen = launch("FAILED", 50, None)
     launch("RUNNING", 5)
     with django_assert_max_num_queries(14):
