@@ -21,6 +21,8 @@ _CAUSES = {
     "upstream-failed": "",
     "deadline": "ran into its time limit",
 }
+_DIGITS = re.compile(r"(\d+\.\d{3})\d+")
+_SEEN = 18  # characters
 _FALSE = re.compile(r"^(?:Skipped|No iterations) because (?P<expression>.*) is false(?: \((?P<seen>.*)\))?\.$", re.DOTALL)
 
 
@@ -122,10 +124,16 @@ def _because(message: Message) -> str:
     if short := _CAUSES.get(message["cause"]):
         return short
     if (false := _FALSE.match(reason)) is not None:
-        return f"not taken: {false['seen']}" if false["seen"] else "not taken"
+        return f"not taken: {_short_values(false['seen'])}" if false["seen"] else "not taken"
     if reason.startswith("Did not run because "):
         return reason.removeprefix("Did not run ").rstrip(".")
     return _clause(reason) or words.state_word(message["state"]).lower()
+
+
+def _short_values(seen: str) -> str:
+    """The values that a condition saw, as they fit into a box: fewer digits, and where it is long only the name's end."""
+    text = _DIGITS.sub(r"\1", seen)
+    return text if len(text) <= _SEEN else re.sub(r"\b[\w.]+(?:-[\w.]+)*-(?=[\w.]+ is )", "", text)
 
 
 def _clause(reason: str) -> str:

@@ -126,7 +126,7 @@ def _node(node: Mapping[str, Any], look: Look | None, href: Callable[[str], str]
         "look": look,
         "icon": f"st-{look.look}" if look is not None else f"i-{_PLAN_ICONS[node['kind']]}",
         "shown": _cut(name, room),
-        "line": _cut(line, _SECOND if not second_fits else _SECOND + 8),
+        "line": _cut(line, 27 if kind == "condition" or not second_fits else _SECOND + 8),
         "hot": look is not None and (look.state == "FAILED" or look.attention),
         "type": kind if second_fits and node["kind"] in ("task", "exit", "importer", "pipeline") else "",
         "title": _title(name, look, node),

@@ -1,5 +1,7 @@
 // The graph: pan, zoom, fit, arrows along the edges, and `paint`, the one function that changes a state on the page.
 
+import { movable, walkable } from "./graph-input.js";
+
 const LEAST = .1, MOST = 2;
 
 /** Sets a state on an element and on the icon or mark inside it; says whether that was a change. `state` is {state, attention, cached}. */
@@ -42,8 +44,8 @@ export class Graph {
     const { width, height } = canvas.getBoundingClientRect();
     this.size = { width, height }; // kept: asking for it in between would lay the page out each time
     this.#edges();
-    this.#pointers();
-    this.#keys();
+    movable(this);
+    walkable(this);
     for (const button of canvas.querySelectorAll("[data-zoom]")) {
       button.addEventListener("click", () => (button.dataset.zoom === "fit" ? this.fit() : this.zoom(button.dataset.zoom === "in" ? 1.25 : .8)));
     }
@@ -71,46 +73,46 @@ export class Graph {
     const { width, height } = this.size;
     if (!width || !height) return;
     const h = this.height + 2 * this.margin, k = this.#scale();
-    this.#look(this.width / 2 - width / k / 2, h * k < height ? -this.margin - Math.min((height / k - h) / 2, 24) : -this.margin, k);
+    this.look(this.width / 2 - width / k / 2, h * k < height ? -this.margin - Math.min((height / k - h) / 2, 24) : -this.margin, k);
   }
 
   /** Brings a node to the middle at scale k, without showing emptiness beside the drawing. */
   at(node, k = this.view.k) {
-    const box = this.#box(node), { width, height } = this.size;
+    const box = this.box(node), { width, height } = this.size;
     const w = width / k, h = height / k;
     const clamp = (value, least, most) => (least > most ? (least + most) / 2 : Math.max(least, Math.min(most, value)));
     const x = clamp(box.x + box.width / 2 - w / 2, -this.margin, this.width + this.margin - w);
     const y = clamp(box.y + box.height / 2 - h / 2, -this.margin, this.height + this.margin - h);
-    this.#look(x, y, k);
+    this.look(x, y, k);
   }
 
   /** Moves only as far as is needed to see a node. */
   reveal(node) {
-    const box = this.#box(node), { width, height } = this.size, { x, y, k } = this.view, pad = 16;
+    const box = this.box(node), { width, height } = this.size, { x, y, k } = this.view, pad = 16;
     const shift = (from, size, start, length) => (from < start + pad ? from - start - pad : Math.max(0, from + size - start - length + pad));
-    this.#look(x + shift(box.x, box.width, x, width / k), y + shift(box.y, box.height, y, height / k), k);
+    this.look(x + shift(box.x, box.width, x, width / k), y + shift(box.y, box.height, y, height / k), k);
   }
 
   zoom(factor, point) {
     const { x, y, k } = this.view, next = Math.max(LEAST, Math.min(MOST, k * factor));
     const { width, height } = this.size;
     const [px, py] = point ?? [width / 2, height / 2];
-    this.#look(x + px / k - px / next, y + py / k - py / next, next);
+    this.look(x + px / k - px / next, y + py / k - py / next, next);
   }
 
   /** Where a node is on the screen, in pixels of the canvas; `hold` puts a node of another drawing there. */
   spot(path) {
     const node = this.node(path);
     if (!node) return null;
-    const box = this.#box(node), { x, y, k } = this.view;
+    const box = this.box(node), { x, y, k } = this.view;
     return { path, left: (box.x - x) * k, top: (box.y - y) * k, k };
   }
 
   hold(spot) {
     const node = spot && this.node(spot.path);
     if (!node) return false;
-    const box = this.#box(node);
-    this.#look(box.x - spot.left / spot.k, box.y - spot.top / spot.k, spot.k);
+    const box = this.box(node);
+    this.look(box.x - spot.left / spot.k, box.y - spot.top / spot.k, spot.k);
     return true;
   }
 
@@ -157,7 +159,7 @@ export class Graph {
       const svg = document.createElementNS(ns, "svg");
       svg.setAttribute("viewBox", `${-this.margin} ${-this.margin} ${this.width + 2 * this.margin} ${this.height + 2 * this.margin}`);
       for (const node of this.nodes) {
-        const box = this.#box(node), rect = document.createElementNS(ns, "rect");
+        const box = this.box(node), rect = document.createElementNS(ns, "rect");
         for (const [name, value] of Object.entries({ x: box.x, y: box.y, width: box.width, height: box.height, rx: 8, class: "m" })) rect.setAttribute(name, value);
         this.marks.set(node.id, rect);
         svg.append(rect);
@@ -198,7 +200,7 @@ export class Graph {
     }
   }
 
-  #box(node) {
+  box(node) {
     if (!this.boxes.has(node)) {
       const [x, y] = node.getAttribute("transform").match(/-?[\d.]+/g).map(Number), body = node.querySelector(".box, .pill, .grab");
       this.boxes.set(node, { x, y, width: Number(body.getAttribute("width")), height: Number(body.getAttribute("height")) });
@@ -206,7 +208,7 @@ export class Graph {
     return this.boxes.get(node);
   }
 
-  #look(x, y, k) {
+  look(x, y, k) {
     this.view = { x, y, k };
     const { width, height } = this.size;
     this.svg.setAttribute("viewBox", `${x} ${y} ${width / k} ${height / k}`);
@@ -222,7 +224,7 @@ export class Graph {
     const { x, y, k } = this.view, w = this.size.width / k, h = this.size.height / k, seen = new Set();
     if (k >= .35) {
       for (const node of this.byPath.values()) {
-        const box = this.#box(node);
+        const box = this.box(node);
         if (box.x < x + w * 1.3 && box.x + box.width > x - w * .3 && box.y < y + h * 1.3 && box.y + box.height > y - h * .3) seen.add(node);
       }
     }
@@ -238,77 +240,12 @@ export class Graph {
     if (!this.seen) {
       this.seen = true;
       if (!this.held || !this.hold(this.held)) this.show();
-    } else if (width !== this.was?.width || height !== this.was?.height) this.#look(this.view.x, this.view.y, this.view.k);
+    } else if (width !== this.was?.width || height !== this.was?.height) this.look(this.view.x, this.view.y, this.view.k);
     this.was = { width, height };
-  }
-
-  #pointers() {
-    const down = new Map();
-    let moved = false, spread = 0;
-    const svg = this.svg;
-    svg.addEventListener("pointerdown", (event) => {
-      if (event.button) return;
-      down.set(event.pointerId, [event.clientX, event.clientY]);
-      moved = false;
-    });
-    svg.addEventListener("pointermove", (event) => {
-      const last = down.get(event.pointerId);
-      if (!last) return;
-      const now = [event.clientX, event.clientY], dx = now[0] - last[0], dy = now[1] - last[1];
-      if (!moved && Math.hypot(dx, dy) < 4 && down.size === 1) return;
-      if (!moved) { moved = true; svg.setPointerCapture(event.pointerId); svg.classList.add("dragging"); }
-      down.set(event.pointerId, now);
-      if (down.size === 2) {
-        const [a, b] = [...down.values()], wide = Math.hypot(a[0] - b[0], a[1] - b[1]);
-        const { left, top } = this.canvas.getBoundingClientRect();
-        if (spread) this.zoom(wide / spread, [(a[0] + b[0]) / 2 - left, (a[1] + b[1]) / 2 - top]);
-        spread = wide;
-      } else this.#look(this.view.x - dx / this.view.k, this.view.y - dy / this.view.k, this.view.k);
-    });
-    const up = (event) => { down.delete(event.pointerId); spread = 0; if (!down.size) svg.classList.remove("dragging"); };
-    svg.addEventListener("pointerup", up);
-    svg.addEventListener("pointercancel", up);
-    svg.addEventListener("click", (event) => { if (moved) { event.preventDefault(); event.stopPropagation(); moved = false; } }, true);
-    svg.addEventListener("dragstart", (event) => event.preventDefault());
-    svg.addEventListener("wheel", (event) => {
-      event.preventDefault();
-      const { left, top } = this.canvas.getBoundingClientRect();
-      if (event.ctrlKey || !event.shiftKey && Math.abs(event.deltaY) >= Math.abs(event.deltaX)) this.zoom(Math.exp(-event.deltaY * .002), [event.clientX - left, event.clientY - top]);
-      else this.#look(this.view.x + (event.deltaX || event.deltaY) / this.view.k, this.view.y, this.view.k);
-    }, { passive: false });
   }
 
   #tabStop() {
     for (const node of this.svg.querySelectorAll('[tabindex="0"]')) node.setAttribute("tabindex", "-1");
     (this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector(".node:not(.group)"))?.setAttribute("tabindex", "0");
-  }
-
-  #keys() {
-    this.svg.addEventListener("keydown", (event) => {
-      const node = event.target.closest?.(".node, .art");
-      if (!node || !event.key.startsWith("Arrow") || event.ctrlKey || event.metaKey || event.altKey) return;
-      const next = this.#neighbour(node, event.key);
-      event.preventDefault();
-      if (!next) return;
-      node.setAttribute("tabindex", "-1");
-      next.setAttribute("tabindex", "0");
-      next.focus({ preventScroll: true });
-      this.reveal(next);
-    });
-  }
-
-  /** Up and down along the edges; left and right to the nearest node of about the same height. */
-  #neighbour(node, key) {
-    if (key === "ArrowUp" || key === "ArrowDown") {
-      const [here, there] = key === "ArrowDown" ? ["tail", "head"] : ["head", "tail"];
-      const ends = (this.edgesAt.get(node.id) ?? []).filter((edge) => edge.dataset[here] === node.id).map((edge) => document.getElementById(edge.dataset[there]));
-      const x = this.#box(node).x;
-      return ends.filter(Boolean).sort((a, b) => Math.abs(this.#box(a).x - x) - Math.abs(this.#box(b).x - x))[0];
-    }
-    const from = this.#box(node), side = key === "ArrowRight" ? 1 : -1;
-    return [...this.svg.querySelectorAll(".node, .art")]
-      .map((other) => ({ other, box: this.#box(other) }))
-      .filter(({ box }) => (box.x - from.x) * side > 4 && Math.abs(box.y - from.y) < 60)
-      .sort((a, b) => (a.box.x - b.box.x) * side || Math.abs(a.box.y - from.y) - Math.abs(b.box.y - from.y))[0]?.other;
   }
 }

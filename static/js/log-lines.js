@@ -37,23 +37,38 @@ function marked(body, text, needle) {
   body.append(text.slice(from));
 }
 
-/** Groups lines: arrays are runs of library frames of a traceback, long enough to fold; all else is a line. */
+/** Lines as { line }, and runs of library frames of a traceback, where they are long enough, as { fold: lines }. */
 export function folded(lines) {
   const found = [];
   let run = [];
   const close = () => {
-    if (run.length >= FEWEST_FOLDED) found.push(run); else found.push(...run.map((line) => line));
+    if (run.length >= FEWEST_FOLDED) found.push({ fold: run });
+    else found.push(...run.map((line) => ({ line })));
     run = [];
   };
   let inside = false;
-  const groups = found;
   for (const line of lines) {
     const text = line[4];
     if (LIBRARY.test(text)) inside = true;
     else if (FRAME.test(text) || !/^\s{2,}/.test(text)) inside = false;
     if (inside) run.push(line);
-    else { close(); groups.push(line); }
+    else { close(); found.push({ line }); }
   }
   close();
-  return found.map((item) => (Array.isArray(item[0]) ? { fold: item } : { line: item }));
+  return found;
+}
+
+/** Adds lines to the short tail in the overview, which keeps the last six. */
+export function tailLine(tail, lines) {
+  for (const [number, , , level, text] of lines.slice(-6)) {
+    if (number <= Number(tail.lastElementChild?.dataset.number ?? 0)) continue;
+    const row = document.createElement("div"), link = document.createElement("a"), body = document.createElement("span");
+    row.className = `ln ${level}`;
+    row.dataset.number = number;
+    link.textContent = number;
+    body.textContent = text;
+    row.append(link, body);
+    tail.append(row);
+    if (tail.childElementCount > 6) tail.firstElementChild.remove();
+  }
 }

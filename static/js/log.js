@@ -1,5 +1,6 @@
 // The log: blocks of 200 lines, of which only those in sight are filled; it follows, searches, filters, links.
 import { folded, lineElement } from "./log-lines.js";
+import { LogSearch } from "./log-search.js";
 import { duration } from "./times.js";
 
 const BLOCK = 200, LINE = 19, KEPT_LINES = 40000;
@@ -19,11 +20,10 @@ export class LogView {
     this.fetching = new Map();
     this.unfolded = new Set();
     this.chosen = this.#fromHash();
-    this.needle = "";
-    this.hits = [];
     this.level = "";
     this.unread = 0;
     this.stop = new AbortController();
+    this.search = new LogSearch(this);
     this.prefer = { wrap: false, time: "clock", ...JSON.parse(localStorage.getItem(STORE) ?? "{}") };
     this.#takeFromPage();
     this.observer = new IntersectionObserver((entries) => entries.forEach((entry) => this.#seen(entry)), { root: this.box, rootMargin: "1500px 0px" });
@@ -31,7 +31,7 @@ export class LogView {
     this.#buttons();
     this.#preferences();
     this.following = !this.ended && !this.chosen;
-    this.#showFollow();
+    this.showFollow();
     if (this.chosen) this.show(this.chosen[0]); else this.#bottom();
     this.follow();
   }
@@ -54,11 +54,11 @@ export class LogView {
     if (count > this.count) {
       const before = this.count, atBottom = this.following;
       this.count = count;
-      this.#grow(before);
+      this.grow(before);
       this.unread += count - before;
       if (atBottom) this.#bottom(); else this.#offerNew();
       this.root.querySelector("[data-log-total]").textContent = `${count.toLocaleString("en")} lines`;
-      for (const line of lines) this.#countLevel(line);
+      for (const line of lines) this.search.count(line);
     }
     if (ended) this.finish();
   }
@@ -71,7 +71,7 @@ export class LogView {
     const button = this.root.querySelector("[data-log-follow]");
     button.disabled = true;
     button.title = "Follow: the step has ended";
-    this.#showFollow();
+    this.showFollow();
   }
 
   // --- blocks ---
@@ -87,15 +87,15 @@ export class LogView {
   #build() {
     if (!this.count) return;
     this.box.replaceChildren();
-    this.#grow(0);
+    this.grow(0);
   }
 
-  #grow(before) {
+  grow(before) {
     this.box.querySelector(".log-none")?.remove();
     if (this.level) return;
     const blocks = Math.ceil(this.count / BLOCK);
     const last = before ? this.box.querySelector(`[data-block="${Math.ceil(before / BLOCK) - 1}"]`) : null;
-    if (last?.dataset.filled) this.#fill(last); else if (last) this.#empty(last);
+    if (last?.dataset.filled) this.fill(last); else if (last) this.#empty(last);
     for (let index = this.box.querySelectorAll("[data-block]").length; index < blocks; index += 1) {
       const block = document.createElement("div");
       block.dataset.block = index;
@@ -120,11 +120,11 @@ export class LogView {
 
   #seen({ target, isIntersecting }) {
     target.inSight = isIntersecting;
-    if (isIntersecting) this.#fill(target);
+    if (isIntersecting) this.fill(target);
     else if (target.dataset.filled) this.#empty(target);
   }
 
-  async #fill(block, { anyway = false } = {}) {
+  async fill(block, { anyway = false } = {}) {
     const [first, last] = this.#range(block);
     if (!this.#have(first, last)) {
       if (!await this.#fetch(first, last) || !block.isConnected || this.level || !(anyway || block.inSight)) return;
@@ -134,17 +134,17 @@ export class LogView {
     block.replaceChildren(...this.#elements(lines));
     block.style.height = "";
     block.dataset.filled = "yes";
-    this.#current();
+    this.search.current();
     if (this.following) this.box.scrollTop = this.box.scrollHeight;
   }
 
   #elements(lines) {
     return folded(lines).map(({ line, fold }) => {
-      if (line) return this.#element(line);
-      const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.#isChosen(number) || (this.needle && text.toLowerCase().includes(this.needle.toLowerCase())));
+      if (line) return this.element(line);
+      const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.#isChosen(number) || (this.search.finds(text)));
       if (open) {
         const part = document.createDocumentFragment();
-        part.append(...fold.map((one) => this.#element(one)));
+        part.append(...fold.map((one) => this.element(one)));
         return part;
       }
       const row = document.createElement("div"), button = document.createElement("button");
@@ -158,8 +158,8 @@ export class LogView {
     });
   }
 
-  #element(line) {
-    return lineElement(line, { time: (at) => this.#time(at), needle: this.needle, chosen: this.#isChosen(line[0]) });
+  element(line) {
+    return lineElement(line, { time: (at) => this.#time(at), needle: this.search.needle, chosen: this.#isChosen(line[0]) });
   }
 
   #have(first, last) {
@@ -169,7 +169,7 @@ export class LogView {
 
   async #fetch(first, last) {
     const key = `${first}-${last}`;
-    if (!this.fetching.has(key)) this.fetching.set(key, this.#get(this.root.dataset.linesUrl, { first, limit: last - first + 1 }));
+    if (!this.fetching.has(key)) this.fetching.set(key, this.get(this.root.dataset.linesUrl, { first, limit: last - first + 1 }));
     const answer = await this.fetching.get(key);
     this.fetching.delete(key);
     if (!answer) return false;
@@ -178,7 +178,7 @@ export class LogView {
     return true;
   }
 
-  async #get(address, query) {
+  async get(address, query) {
     const url = new URL(address, location.href);
     url.searchParams.set("attempt", this.root.dataset.attempt);
     for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
@@ -216,12 +216,12 @@ export class LogView {
 
   /** Brings a line into the middle, fetching what is around it. */
   async show(number) {
-    if (this.level) this.#setLevel("");
+    if (this.level) this.search.setLevel("");
     const block = this.box.querySelector(`[data-block="${Math.floor((number - 1) / BLOCK)}"]`);
     if (!block) return;
     this.following = false;
-    this.#showFollow();
-    await this.#fill(block, { anyway: true });
+    this.showFollow();
+    await this.fill(block, { anyway: true });
     block.querySelector(`[data-number="${number}"]`)?.scrollIntoView({ block: "center" });
   }
 
@@ -231,7 +231,7 @@ export class LogView {
     button.textContent = `${this.unread.toLocaleString("en")} new line${this.unread === 1 ? "" : "s"}`;
   }
 
-  #showFollow() {
+  showFollow() {
     const button = this.root.querySelector("[data-log-follow]");
     button.setAttribute("aria-pressed", String(this.following && !this.ended));
     if (this.following) this.unread = 0;
@@ -244,21 +244,13 @@ export class LogView {
     this.box.addEventListener("scroll", () => {
       const atBottom = this.box.scrollTop + this.box.clientHeight >= this.box.scrollHeight - 30, up = this.box.scrollTop < last - 4;
       last = this.box.scrollTop;
-      if (this.following && up && !atBottom) { this.following = false; this.#showFollow(); }
-      else if (!this.following && atBottom && !this.ended && !this.level) { this.following = true; this.#showFollow(); }
+      if (this.following && up && !atBottom) { this.following = false; this.showFollow(); }
+      else if (!this.following && atBottom && !this.ended && !this.level) { this.following = true; this.showFollow(); }
     });
-    on("[data-log-new]", "click", () => { this.following = true; this.#showFollow(); this.#bottom(); });
-    on("[data-log-follow]", "click", () => { this.following = !this.following; this.#showFollow(); if (this.following) this.#bottom(); });
+    on("[data-log-new]", "click", () => { this.following = true; this.showFollow(); this.#bottom(); });
+    on("[data-log-follow]", "click", () => { this.following = !this.following; this.showFollow(); if (this.following) this.#bottom(); });
     on("[data-log-wrap]", "click", () => this.#prefer({ wrap: !this.prefer.wrap }));
     on("[data-log-time]", "click", () => this.#prefer({ time: TIMES[(TIMES.indexOf(this.prefer.time) + 1) % TIMES.length] }));
-    let typed;
-    on("[data-log-search]", "input", (event) => { clearTimeout(typed); typed = setTimeout(() => this.#search(event.target.value), 200); });
-    on("[data-log-search]", "keydown", (event) => {
-      if (event.key === "Enter") { event.preventDefault(); this.#next(event.shiftKey ? -1 : 1); }
-      else if (event.key === "Escape" && event.target.value) { event.target.value = ""; this.#search(""); event.stopPropagation(); }
-    });
-    on("[data-log-next]", "click", () => this.#next(1));
-    for (const button of this.root.querySelectorAll("[data-level]")) button.addEventListener("click", () => this.#setLevel(button.dataset.level));
     this.box.addEventListener("click", (event) => this.#clicked(event));
     on("[data-log-link]", "click", () => navigator.clipboard.writeText(location.href));
   }
@@ -267,7 +259,7 @@ export class LogView {
     const fold = event.target.closest("[data-unfold-lines]");
     if (fold) {
       this.unfolded.add(Number(fold.dataset.unfoldLines));
-      return this.#fill(fold.closest("[data-block]"));
+      return this.fill(fold.closest("[data-block]"));
     }
     const link = event.target.closest(".ln > a");
     if (!link) return undefined;
@@ -279,7 +271,7 @@ export class LogView {
     history.replaceState(null, "", url);
     for (const row of this.box.querySelectorAll(".ln")) row.classList.toggle("at", this.#isChosen(Number(row.dataset.number)));
     this.following = false;
-    this.#showFollow();
+    this.showFollow();
     return this.#linkButton();
   }
 
@@ -298,77 +290,13 @@ export class LogView {
     if (this.chosen) button.querySelector("span").textContent = `Copy link to line ${this.chosen[0].toLocaleString("en")}`;
   }
 
-  // --- search and levels ---
-
-  async #search(needle) {
-    this.needle = needle.trim();
-    this.hits = [];
-    this.at = -1;
-    if (this.needle) {
-      const answer = await this.#get(this.root.dataset.searchUrl, { q: this.needle });
-      if (!answer || needle.trim() !== this.needle) return;
-      this.hits = answer.found.map(([number]) => number);
-      this.more = answer.more;
-    }
-    for (const block of this.box.querySelectorAll("[data-filled]")) this.#fill(block);
-    if (this.level) this.#setLevel(this.level);
-    else if (this.hits.length) this.#next(1);
-    this.#showHits();
-  }
-
-  #next(step) {
-    if (!this.hits.length) return;
-    this.at = (this.at + step + this.hits.length) % this.hits.length;
-    this.#showHits();
-    this.show(this.hits[this.at]).then(() => this.#current());
-  }
-
-  #current() {
-    for (const mark of this.box.querySelectorAll("mark.cur")) mark.classList.remove("cur");
-    if (this.at >= 0) this.box.querySelector(`[data-number="${this.hits[this.at]}"] mark`)?.classList.add("cur");
-  }
-
-  #showHits() {
-    const count = `${this.hits.length.toLocaleString("en")}${this.more ? "+" : ""}`;
-    this.root.querySelector("[data-log-hits]").textContent = !this.needle ? "" : !this.hits.length ? "none" : `${this.at + 1} of ${count}`;
-  }
-
-  async #setLevel(level) {
-    this.level = level;
-    for (const button of this.root.querySelectorAll("[data-level]")) button.setAttribute("aria-pressed", String(button.dataset.level === level));
-    this.box.replaceChildren();
-    if (!level) {
-      this.#grow(0);
-      return;
-    }
-    this.following = false;
-    this.#showFollow();
-    const answer = await this.#get(this.root.dataset.searchUrl, { q: this.needle, level });
-    if (!answer || this.level !== level) return;
-    this.box.replaceChildren(...answer.found.map((line) => this.#element(line)));
-    if (answer.more || !answer.found.length) {
-      const note = document.createElement("p");
-      note.className = "log-none";
-      note.textContent = answer.more ? "These are the first 500. Search to narrow them down." : "No line has this level.";
-      this.box.append(note);
-    }
-  }
-
-  #countLevel([, , , level]) {
-    const kinds = level === "error" ? ["error", "warning"] : level === "warning" ? ["warning"] : [];
-    for (const kind of kinds.slice(0, 1)) {
-      const number = this.root.querySelector(`[data-level="${kind}"] span`);
-      if (number) number.textContent = String(Number(number.textContent) + 1);
-    }
-  }
-
   // --- how it looks ---
 
   #prefer(change) {
     Object.assign(this.prefer, change);
     localStorage.setItem(STORE, JSON.stringify(this.prefer));
     this.#preferences();
-    if ("time" in change) for (const block of this.box.querySelectorAll("[data-filled]")) this.#fill(block);
+    if ("time" in change) for (const block of this.box.querySelectorAll("[data-filled]")) this.fill(block);
   }
 
   #preferences() {
@@ -384,20 +312,5 @@ export class LogView {
   #time(micros) {
     if (this.prefer.time === "since") return duration(Math.max(0, (micros - Number(this.root.dataset.begin)) / 1e6));
     return new Date(micros / 1000).toLocaleTimeString("en-GB");
-  }
-}
-
-/** Adds lines to the short tail in the overview, which keeps the last six. */
-export function tailLine(tail, lines) {
-  for (const [number, , , level, text] of lines.slice(-6)) {
-    if (number <= Number(tail.lastElementChild?.dataset.number ?? 0)) continue;
-    const row = document.createElement("div"), link = document.createElement("a"), body = document.createElement("span");
-    row.className = `ln ${level}`;
-    row.dataset.number = number;
-    link.textContent = number;
-    body.textContent = text;
-    row.append(link, body);
-    tail.append(row);
-    if (tail.childElementCount > 6) tail.firstElementChild.remove();
   }
 }

@@ -2,7 +2,8 @@
 import { Graph } from "./graph.js";
 import { onKey } from "./keys.js";
 import { Live, showLive } from "./live.js";
-import { LogView, tailLine } from "./log.js";
+import { LogView } from "./log.js";
+import { tailLine } from "./log-lines.js";
 import { toggled } from "./opened.js";
 import { grip, sheet } from "./panel.js";
 import { mergedAddress, Parts } from "./run-parts.js";
@@ -197,8 +198,11 @@ const live = new Live(`/ws/runs/${main.dataset.run}/`, {
   },
 });
 
-if (main.dataset.address !== (location.search || "?") && !location.search.includes("part=")) {
-  history.replaceState(null, "", main.dataset.address + location.hash);
+// A failed run opens at its first failure: the address says so too.
+const rendered = new URLSearchParams(main.dataset.address), address = new URL(location.href);
+if (rendered.get("task") && !address.searchParams.has("task")) {
+  for (const name of ["task", "tab"]) if (rendered.has(name)) address.searchParams.set(name, rendered.get(name));
+  history.replaceState(null, "", address);
 }
 grip(document.getElementById("split"));
 sheet(document.getElementById("split"));
