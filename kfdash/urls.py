@@ -5,10 +5,11 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from kfdash import home
+from kfdash import home, jump
 
 urlpatterns = [
     path("", home.home, name="home"),
+    path("jump/", jump.jump, name="jump"),
     path("", include("pipelines.urls")),
     path("", include("runs.urls")),
     path("", include("pipelines.api.urls")),

@@ -4,6 +4,7 @@ import { startTimes } from "./times.js";
 import { startToasts } from "./toast.js";
 import { startDialogs } from "./dialogs.js";
 import { startUploads } from "./upload.js";
+import { startJump } from "./jump.js";
 
 function toggleTheme() {
   const root = document.documentElement;
@@ -34,3 +35,4 @@ startKeys();
 startToasts();
 startDialogs();
 startUploads();
+startJump();

@@ -209,3 +209,13 @@ def test_every_page_fits_its_width_in_both_themes(
               .filter(([, height]) => height < 18)"""
         )
         assert not small, (address, small)
+
+
+def test_a_few_letters_lead_anywhere(page: Page, hello: pathlib.Path) -> None:
+    _launch(page, hello, "far-away")
+    page.goto("/experiments/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("far-aw")
+    expect(page.locator(".goal").first).to_contain_text("far-away #")
+    page.keyboard.press("Enter")
+    page.wait_for_url(RUN_PAGE)

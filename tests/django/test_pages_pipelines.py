@@ -278,3 +278,15 @@ def test_no_control_of_a_page_leads_nowhere(client: Client, training: PipelineVe
                 assert client.get(target).status_code in (200, 302), (address, target)
         ids = set(re.findall(r'\sid="([^"]+)"', page))
         assert set(re.findall(r'data-open="([^"]+)"', page)) <= ids
+
+
+# --- jump -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_few_letters_or_a_number_lead_to_runs_pipelines_and_experiments(client: Client, training: PipelineVersion) -> None:
+    run = runs.launch_run(specification=training.specification, version=training, arguments={}, name="Nightly training")
+    runs.create_experiment(name="train of thought")
+    page = client.get("/jump/?q=TRAIN").content.decode()
+    assert re.findall(r'<span class="dim">(\w+)</span>', page) == ["run", "pipeline", "experiment"]
+    assert f'href="/runs/{run.pk}/"' in client.get(f"/jump/?q=%23{run.number}").content.decode()
+    assert "Nothing is called “&lt;b&gt;”." in client.get("/jump/?q=<b>").content.decode()
