@@ -39,7 +39,7 @@ else
 endif
 
 unit: $(VENV)/.developer
-	$(RUN) $(BIN)/pytest -m "not kubernetes" --durations=10 -rs
+	$(RUN) $(BIN)/pytest -m "not kubernetes" --durations=10 -rfEs
 
 bench: $(VENV)/.developer ## one JSON line a figure
 	@$(RUN) $(BIN)/python -m tests.bench

@@ -96,8 +96,7 @@ class Lock:
     def tell(self, **more: Any) -> None:
         """Writes down who holds it: our pid, and what else is given (`address`, pids of `parts`)."""
         text = json.dumps({"pid": os.getpid(), **more}).encode()
-        os.ftruncate(self.descriptor, 0)
-        os.pwrite(self.descriptor, text, 0)
+        os.pwrite(self.descriptor, text.ljust(os.fstat(self.descriptor).st_size), 0)  # at once: whoever reads sees it whole
 
     def _take(self) -> bool:
         try:

@@ -168,8 +168,11 @@ class Supervisor:
         while time.monotonic() < deadline and not self.stopping:
             self._tend()
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(1)
                 probe.connect(path)
-                return
+                probe.sendall(b"PING\r\n")
+                if probe.recv(16).startswith(b"+PONG"):  # not while it still reads what it kept
+                    return
             time.sleep(0.01)
         if not self.stopping:
             log = settings.DATA_DIR / "redis" / "redis.log"
