@@ -218,7 +218,7 @@ class _Seer:
     def _pill(self, path: str, name: str, group: str, heads: Collection[str]) -> None:
         pill = f"a-{path}:{name}"
         shown = name if len(name) <= 24 else name[:23] + "…"
-        width = round(len(shown) * 6.4) + 36
+        width = round(len(shown) * 7) + 38
         inputs = "" if path == "root" else path
         self.graph.nodes.append(Node(pill, inputs, "artifact", shown, width, 24, group=group, artifact=name))
         if path != "root":
