@@ -91,8 +91,11 @@ document.addEventListener("click", (event) => {
     event.preventDefault();
     return unfold(fold.closest(".node"));
   }
-  const mark = event.target.closest(".iter .mk");
-  if (mark) return parts.go(iterationAddress(mark), "panel");
+  const mark = event.target.closest(".iter .mk, .graph .mk");
+  if (mark) {
+    event.preventDefault();
+    return parts.go(iterationAddress(mark), "panel");
+  }
   const link = event.target.closest("a[data-go], .graph a.node, .graph a.art");
   if (!link || !link.closest("#main")) return;
   event.preventDefault();
@@ -106,10 +109,14 @@ function unfold(node) {
   parts.go(toggled(location.href, node.dataset.path), "left");
 }
 
+// The same step in another iteration; from a folded loop the iteration's only step, or the iteration where it has several.
 function iterationAddress(mark) {
-  const { loop, rest } = mark.closest(".iter").dataset, url = new URL(location.href);
-  url.searchParams.set("task", `${loop}[${mark.dataset.first}]${rest}`);
+  const switcher = mark.closest(".iter"), loop = switcher?.dataset.loop ?? mark.closest(".node").dataset.path;
+  const url = new URL(location.href), iteration = `${loop}[${mark.dataset.first}]`;
+  const inside = [...page.state.tasks.keys()].filter((path) => path.startsWith(`${iteration}/`));
+  url.searchParams.set("task", iteration + (switcher?.dataset.rest || (inside.length === 1 ? inside[0].slice(iteration.length) : "")));
   url.searchParams.delete("attempt");
+  url.hash = "";
   return url;
 }
 

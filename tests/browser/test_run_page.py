@@ -96,6 +96,8 @@ def test_a_loop_of_twelve_with_one_failure_is_understood_in_one_look(page: Page)
     expect(page.locator(".iter")).to_contain_text("3 of 12")
     page.keyboard.press("n")
     expect(page.locator(".iter")).to_contain_text("8 of 12")
+    loop.locator("use.mk").nth(4).click()
+    expect(page.locator("#panel h2")).to_have_text("check-batch[4]")
 
 
 def test_a_log_streams_and_survives_a_reload_without_a_gap_or_a_doubled_line(page: Page) -> None:
