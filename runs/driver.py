@@ -18,16 +18,29 @@ from django.utils import timezone
 
 from kfdash import live, outbox
 from pipelines import specifications
-from pipelines.spec.model import PipelineSpec
+from pipelines.spec.model import ROOT, PipelineSpec
 from runs import models
 from runs.engine import model as engine
-from runs.engine.advance import advance
+from runs.engine.advance import NotRetriable, advance
+from runs.engine.advance import retry as retry_from
 from runs.execution.fingerprint import fingerprint
 from runs.execution.order import attempt_name, mounted_claims
 from runs.messages import run_message, task_message
 from runs.rows import RowTasks, run_value
 
 log = logging.getLogger(__name__)
+
+_RUN_COLUMNS = (
+    "state",
+    "state_history",
+    "reason",
+    "paused",
+    "started_at",
+    "finished_at",
+    "event_number",
+    "stop",
+    "stopped_by",
+)
 
 
 def drive(run_id: str, *facts: engine.Fact) -> None:
@@ -36,12 +49,32 @@ def drive(run_id: str, *facts: engine.Fact) -> None:
     A run that does not exist any more is left alone. Safe to call with the same facts twice.
     """
     with transaction.atomic():
-        row = models.Run.objects.select_for_update().filter(pk=run_id).first()
-        if row is None:
-            return
-        spec = specifications.load(row.specification_id)
-        run = run_value(row, most_iterations=settings.MOST_ITERATIONS)
-        _Drive(row, spec, run).fold(facts or (engine.LookedOver(),))
+        if (work := _begin(run_id)) is not None:
+            work.fold(facts or (engine.LookedOver(),))
+
+
+def retry(run_id: str, *, by: str = "") -> None:
+    """Lets a run that failed or was stopped go on; a pause is over. Raises NotRetriable; then nothing was changed."""
+    with transaction.atomic():
+        if (work := _begin(run_id)) is None:
+            raise NotRetriable("The run does not exist any more.")
+        work.retry(by)
+
+
+def set_paused(run_id: str, paused: bool, *, by: str = "") -> None:
+    """Pauses a run or lets it go on, and starts what was held back. A run that does not exist any more is left alone."""
+    with transaction.atomic():
+        if (work := _begin(run_id)) is not None:
+            work.set_paused(paused, by)
+
+
+def _begin(run_id: str) -> _Drive | None:
+    """Takes a run's lock, inside a transaction."""
+    row = models.Run.objects.select_for_update().filter(pk=run_id).first()
+    if row is None:
+        return None
+    spec = specifications.load(row.specification_id)
+    return _Drive(row, spec, run_value(row, most_iterations=settings.MOST_ITERATIONS))
 
 
 class _Drive:
@@ -58,16 +91,40 @@ class _Drive:
 
     def fold(self, facts: Sequence[engine.Fact]) -> None:
         now = timezone.now()
+        self._advance(facts, now)
+        self._save(now)
+
+    def retry(self, by: str) -> None:
+        now = timezone.now()
+        self.run = replace(self.run, paused=False)
+        step = retry_from(engine.Snapshot(self.run, self.spec, self.tasks), now, by=by)
+        self._note_state(engine.State.RUNNING, now)  # it was, even where nothing is left to do
+        self._advance(self._take(step, now), now)
+        self._save(now)
+
+    def set_paused(self, paused: bool, by: str) -> None:
+        now = timezone.now()
+        self.run = replace(self.run, paused=paused)
+        data = {"by": by} if by else {}
+        self.events.append(engine.Event("run.paused" if paused else "run.resumed", ROOT, now, data=data))
+        if not paused:
+            self._advance([engine.LookedOver()], now)
+        self._save(now)
+
+    def _advance(self, facts: Sequence[engine.Fact], now: datetime) -> None:
+        """Folds facts in, and the answers to the questions that this raises, until there are none."""
         while facts:
             self.tasks.prefetch(path for fact in facts if (path := getattr(fact, "path", "")))
             named = [self._with_artifact_rows(fact) for fact in facts]
-            step = advance(engine.Snapshot(self.run, self.spec, self.tasks), named, now)
-            self.tasks.apply(step)
-            self.run = step.run
-            self.events += step.events
-            self.orders += [order for order in step.orders if not isinstance(order, engine.LookInCache)]
-            facts = [self._look_in_cache(order, now) for order in step.orders if isinstance(order, engine.LookInCache)]
-        self._save(now)
+            facts = self._take(advance(engine.Snapshot(self.run, self.spec, self.tasks), named, now), now)
+
+    def _take(self, step: engine.Step, now: datetime) -> list[engine.Fact]:
+        """Keeps what a step changed; returns the answers to its questions."""
+        self.tasks.apply(step)
+        self.run = step.run
+        self.events += step.events
+        self.orders += [order for order in step.orders if not isinstance(order, engine.LookInCache)]
+        return [self._look_in_cache(order, now) for order in step.orders if isinstance(order, engine.LookInCache)]
 
     # --- questions to the database ---
 
@@ -203,9 +260,14 @@ class _Drive:
 
     def _save_run(self, now: datetime) -> None:
         row, run = self.row, self.run
-        if row.state != run.state:
-            row.state_history = [*row.state_history, {"update_time": now.isoformat(), "state": run.state.value}]
-        row.state, row.reason = run.state.value, run.reason
+        self._note_state(run.state, now)
+        row.reason, row.paused = run.reason, run.paused
         row.started_at, row.finished_at = run.started_at, run.finished_at
-        row.stop = run.stop.value
-        row.save(update_fields=["state", "state_history", "reason", "started_at", "finished_at", "event_number", "stop"])
+        row.stop, row.stopped_by = run.stop.value, run.stopped_by
+        row.save(update_fields=_RUN_COLUMNS)
+
+    def _note_state(self, state: engine.State, now: datetime) -> None:
+        if self.row.state != state:
+            entry = {"update_time": now.isoformat(), "state": state.value}
+            self.row.state_history = [*self.row.state_history, entry]
+            self.row.state = state.value

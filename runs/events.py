@@ -11,6 +11,9 @@ _SAID = {
     "run.failed": "The run failed",
     "run.canceling": "The run is being stopped",
     "run.canceled": "The run was stopped",
+    "run.retried": "The run was retried",
+    "run.paused": "The run was paused",
+    "run.resumed": "The run was resumed",
     "task.started": "Began",
     "task.succeeded": "Succeeded",
     "task.cached": "Taken from the cache",
@@ -18,6 +21,7 @@ _SAID = {
     "task.skipped": "Skipped",
     "task.canceling": "Is being stopped",
     "task.canceled": "Stopped",
+    "task.reset": "Is to be done again",
     "attempt.started": "Attempt {attempt} was ordered",
     "attempt.waiting": "Attempt {attempt} waits",
     "attempt.failed": "Attempt {attempt} failed",
@@ -35,6 +39,8 @@ def told(event: RunEvent) -> str:
         return reason
     if reason.lower().startswith(text.lower()):
         return reason
+    if by := event.data.get("by"):
+        text += f" by {by}"
     if event.kind.startswith("run.") and event.data.get("children"):
         text += f", {words.counted(event.data['children'], 'step')}"
     return f"{text}: {reason}" if reason else f"{text}."

@@ -136,9 +136,10 @@ def _stop(run: models.Run, by: str) -> None:
 
 
 def _retry(run: models.Run, by: str) -> None:
-    if run.state not in (State.FAILED, State.CANCELED):
-        raise conflict(f"Only a run that failed can be retried; run {run.pk} is {run.state}.")
-    raise conflict(f"Run {run.pk} cannot go on from where it failed: this server cannot retry runs yet. Launch it again.")
+    try:
+        services.retry_run(run, by=by)
+    except services.NotRetriable as error:
+        raise conflict(f"Failed to retry run {run.pk}: {error}") from None
 
 
 def _verb(name: str, summary: str, carry_out: Callable[[models.Run, str], None]) -> type[WireView]:

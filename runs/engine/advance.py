@@ -46,10 +46,10 @@ def advance(snapshot: Snapshot, facts: Sequence[Fact], now: datetime) -> Step:
     return draft.step()
 
 
-def retry(snapshot: Snapshot, now: datetime) -> Step:
+def retry(snapshot: Snapshot, now: datetime, *, by: str = "") -> Step:
     """Begins a run again that has failed or was cancelled; what succeeded stays. Raises NotRetriable."""
     draft = Draft(snapshot, now)
-    begin_root(draft, retrying.reset(draft))
+    begin_root(draft, retrying.reset(draft, by))
     settle(draft)
     decide(draft)
     return draft.step()

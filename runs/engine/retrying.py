@@ -16,7 +16,7 @@ class NotRetriable(Exception):
     """The run cannot be retried. The message is for people."""
 
 
-def reset(draft: Draft) -> Task:
+def reset(draft: Draft, by: str = "") -> Task:
     """Puts back what did not succeed, and returns the root, to be begun again. Raises NotRetriable."""
     root = draft.find(ROOT)
     if root is None or root.state not in (State.FAILED, State.CANCELED):
@@ -26,7 +26,7 @@ def reset(draft: Draft) -> Task:
         groups += _reset_members(draft, groups.pop())
     draft.run = replace(draft.run, stop=Stop.NO, stopped_by="", finished_at=None, reason="")
     root = _put_back(draft, draft.get(ROOT))
-    draft.tell("run.retried", ROOT)
+    draft.tell("run.retried", ROOT, by=by)
     return root
 
 

@@ -12,8 +12,8 @@ from conftest import PLATFORM, UNKNOWN, Api, package, spec
 from django.utils import timezone
 
 from pipelines.models import Specification
-from runs import models
-from runs.engine.model import State
+from runs import driver, models, services
+from runs.engine.model import AttemptFailed, AttemptSucceeded, State
 
 EPOCH = "1970-01-01T00:00:00Z"
 
@@ -258,6 +258,33 @@ def test_a_run_that_has_ended_cannot_be_terminated_and_only_a_failed_one_retried
     assert api.post(f"{path}:terminate")[0] == 400
     status, answer = api.post(f"{path}:retry")
     assert (status, answer["code"]) == (409, 10)
+
+
+def test_a_failed_run_is_running_again_when_its_retry_is_answered(api: Api, run: dict[str, Any]) -> None:
+    path = f"/runs/{run['run_id']}"
+    driver.drive(run["run_id"])
+    driver.drive(run["run_id"], AttemptFailed("root/say", 1, timezone.now(), "It broke.", exit_code=1))
+    models.Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    assert api.get(path)[1]["state"] == "FAILED"
+    assert api.post(f"{path}:archive") == (200, {}), "an archived run can be retried"
+    assert api.post(f"{path}:retry") == (200, {})
+    answer = api.get(path)[1]
+    assert (answer["state"], answer["finished_at"]) == ("RUNNING", EPOCH) and "error" not in answer
+    assert [entry["state"] for entry in answer["state_history"]] == ["PENDING", "RUNNING", "FAILED", "RUNNING"]
+    status, error = api.post(f"{path}:retry")
+    assert (status, error["code"]) == (409, 10)
+    assert error["details"][0]["message"].startswith(f"Failed to retry run {run['run_id']}: ")
+    driver.drive(run["run_id"], AttemptSucceeded("root/say", 2, timezone.now()))
+    answer = api.get(path)[1]
+    assert (answer["state"], answer["state_history"][-1]["state"]) == ("SUCCEEDED", "SUCCEEDED")
+
+
+def test_a_paused_run_is_running_on_the_wire(api: Api, run: dict[str, Any]) -> None:
+    driver.drive(run["run_id"])
+    models.Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    services.pause_run(models.Run.objects.get())
+    answer = api.get(f"/runs/{run['run_id']}")[1]
+    assert answer["state"] == "RUNNING" and {entry["state"] for entry in answer["state_history"]} == {"PENDING", "RUNNING"}
 
 
 def test_archive_keeps_the_state_and_unarchive_needs_its_experiment(api: Api, run: dict[str, Any]) -> None:

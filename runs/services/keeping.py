@@ -1,0 +1,45 @@
+"""What is kept of a run and how it is found again: archive, tags, deletion."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.db.models import Sum
+
+from kfdash import outbox
+from runs import models
+
+
+class ExperimentArchived(Exception):
+    """A run cannot leave the archive while its experiment is there."""
+
+
+def archive_run(run: models.Run) -> None:
+    """Puts a run into the archive; what it does goes on."""
+    models.Run.objects.filter(pk=run.pk).update(storage_state=models.StorageState.ARCHIVED)
+
+
+def restore_run(run: models.Run) -> None:
+    """Takes a run out of the archive. Raises ExperimentArchived."""
+    if run.experiment and run.experiment.storage_state == models.StorageState.ARCHIVED:
+        raise ExperimentArchived(f"Experiment {run.experiment.name!r} is archived: restore it first.")
+    models.Run.objects.filter(pk=run.pk).update(storage_state=models.StorageState.AVAILABLE)
+
+
+def deletion_preview(run: models.Run) -> dict[str, int]:
+    """How much goes with a run: steps, artifacts, their bytes as far as known, cache entries that will miss."""
+    artifacts = models.Artifact.objects.filter(run=run)
+    return {
+        "steps": models.Task.objects.filter(run=run).count(),
+        "artifacts": artifacts.count(),
+        "bytes": artifacts.aggregate(total=Sum("size"))["total"] or 0,
+        "cache_entries": models.CacheEntry.objects.filter(run=run).count(),
+    }
+
+
+def delete_run(run: models.Run) -> None:
+    """Deletes a run with its rows, logs and artifacts; what still runs is ended first, by force."""
+    run_id, root = str(run.pk), run.pipeline_root
+    names = list(models.Attempt.objects.filter(run=run).exclude(phase="ended").values_list("path", "number"))
+    with transaction.atomic():
+        models.Run.objects.filter(pk=run.pk).delete()
+        outbox.enqueue("runs.jobs.remove_run", run_id, root, names)

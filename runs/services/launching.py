@@ -1,0 +1,120 @@
+"""Launching a run."""
+
+from __future__ import annotations
+
+import secrets
+import string
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from kfdash import outbox
+from pipelines import specifications
+from pipelines.models import PipelineVersion, Specification
+from pipelines.spec.arguments import check_arguments, expand_macros
+from pipelines.spec.model import PipelineSpec
+from pipelines.spec.platform import local_notices
+from runs import models
+from runs.engine.model import CacheUse, State
+from runs.services.experiments import default_experiment
+
+_SUFFIX = string.ascii_lowercase + string.digits
+
+
+class ArgumentsRefused(Exception):
+    """Arguments that do not fit a pipeline's inputs: `errors` has a sentence for each input."""
+
+    def __init__(self, errors: Mapping[str, str]) -> None:
+        super().__init__("; ".join(errors.values()))
+        self.errors = dict(errors)
+
+
+class NotLaunchable(Exception):
+    """A pipeline that cannot run here: the message names what it needs and where to get it."""
+
+
+def launch_run(
+    *,
+    specification: Specification,
+    arguments: Mapping[str, Any],
+    name: str = "",
+    description: str = "",
+    experiment: models.Experiment | None = None,
+    version: PipelineVersion | None = None,
+    cache: CacheUse = CacheUse.USE,
+    pipeline_root: str = "",
+    service_account: str = "",
+    namespace: str = "",
+    by: str = "",
+    run_id: uuid.UUID | None = None,
+    scheduled_at: datetime | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> models.Run:
+    """Creates a run in PENDING; its work begins once the transaction has committed.
+
+    Raises ArgumentsRefused and NotLaunchable; then nothing was written.
+    """
+    spec = specifications.load(specification.pk)
+    if errors := check_arguments(spec, dict(arguments)):
+        raise ArgumentsRefused(errors)
+    _refuse_what_cannot_run_here(spec)
+    now = timezone.now()
+    run_id = run_id or uuid.uuid4()
+    expanded = expand_macros(dict(arguments), run_id=str(run_id), created_at=now, scheduled_at=scheduled_at)
+    base = spec.name.rpartition("/")[2]
+    with transaction.atomic():
+        experiment = experiment or default_experiment(namespace=namespace)
+        run = models.Run.objects.create(
+            id=run_id,
+            namespace=namespace,
+            number=_next_number(namespace),
+            name=name or spec.display_name or spec.name,
+            resource_name=f"{base}-{''.join(secrets.choice(_SUFFIX) for _ in range(5))}",
+            description=description,
+            experiment=experiment,
+            experiment_key=experiment.pk,
+            specification=specification,
+            version=version,
+            version_key=version.pk if version else None,
+            pipeline_key=version.pipeline_id if version else None,
+            parameters=dict(arguments),
+            arguments=expanded,
+            requested_root=pipeline_root,
+            pipeline_root=_run_root(pipeline_root or settings.PIPELINE_ROOT, spec.name, run_id),
+            service_account=service_account or "pipeline-runner",
+            cache=cache.value,
+            tags=dict(tags or {}),
+            state_history=[{"update_time": now.isoformat(), "state": State.PENDING.value}],
+            created_at=now,
+            created_by=by,
+            scheduled_at=scheduled_at or now,
+        )
+        models.Experiment.objects.filter(pk=experiment.pk).update(last_run_created_at=now)
+        outbox.enqueue_drive(str(run.pk))
+    return run
+
+
+def _refuse_what_cannot_run_here(spec: PipelineSpec) -> None:
+    if settings.EXECUTOR == "kubernetes":
+        return
+    if refusals := [notice for notice in local_notices(spec) if notice.refuses]:
+        raise NotLaunchable(" ".join(dict.fromkeys(notice.sentence for notice in refusals)))
+
+
+def _next_number(namespace: str) -> int:
+    """The next run number of a namespace; inside a transaction, whose lock keeps the numbers without gaps or doubles."""
+    models.NamespaceCounter.objects.get_or_create(namespace=namespace)
+    models.NamespaceCounter.objects.filter(pk=namespace).update(last_number=F("last_number") + 1)
+    return models.NamespaceCounter.objects.values_list("last_number", flat=True).get(pk=namespace)
+
+
+def _run_root(root: str, pipeline_name: str, run_id: uuid.UUID) -> str:
+    """`<root>/<pipeline>/<run id>`; a query string (the store's options) stays at the end."""
+    base, mark, query = root.partition("?")
+    return f"{base.rstrip('/')}/{pipeline_name}/{run_id}{mark}{query}"
