@@ -23,6 +23,7 @@ app.conf.update(
     accept_content=["json"],
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
+    worker_consumer="kfdash.broker:Consumer",
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
     broker_transport_options={"global_keyprefix": "kfdash:celery:", "socket_keepalive": True},

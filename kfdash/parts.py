@@ -5,6 +5,7 @@ Importing this module loads all that they need, so that the supervisor can fork 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import signal
 import socket
@@ -14,6 +15,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+import redis
 import uvicorn
 from celery.apps.worker import Worker
 from celery.platforms import EX_OK
@@ -21,6 +23,7 @@ from celery.worker import state
 from django.conf import settings
 from django.urls import get_resolver
 
+from kfdash import outbox
 from kfdash.asgi import application
 from kfdash.celery import app
 from runs import observer
@@ -47,6 +50,7 @@ _LOADED_BY_NAME = (  # by Celery, uvicorn and Django at their start: loaded once
     "django.contrib.sessions.serializers",
     "django.template.loaders.app_directories",
     "django.template.loaders.cached",
+    "kfdash.broker",
     "kombu.transport.redis",
     "redis.asyncio",
     "uvicorn.lifespan.off",
@@ -82,6 +86,8 @@ def serve_web(listening: socket.socket) -> None:
 
 def serve_drive() -> None:
     """The worker that advances runs: one at a time, because it only computes and writes."""
+    with contextlib.suppress(redis.RedisError):  # else the observer's tick does it
+        outbox.announce_left(0, anew=True)
     _worker("drive", pool="solo", concurrency=1).start()
 
 

@@ -207,7 +207,13 @@ LOG_LEVEL = os.environ.get("KFDASH_LOG_LEVEL", "WARNING").upper()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s", "datefmt": "%H:%M:%S"}},
+    "formatters": {
+        "line": {
+            "()": "kfdash.console.OneLine",
+            "format": "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s",
+            "datefmt": "%H:%M:%S",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

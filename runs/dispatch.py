@@ -24,7 +24,7 @@ from runs.rows import RowTasks, run_value, task_values
 
 log = logging.getLogger(__name__)
 
-_FIRST_WAIT, _LONGEST_WAIT = 2.0, 60.0  # seconds until an order that could not be carried out is due again
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
 
 
 def carry_out(order_ids: Sequence[int]) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections.abc import Iterator
 
+import redis
 from celery import shared_task
-from django.db import OperationalError
+from django.db import OperationalError, close_old_connections
 
 from kfdash import outbox
 from runs import dispatch, driver, importing, removal
@@ -14,27 +17,46 @@ from runs.facts import decode
 log = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
+def _patience(what: str) -> Iterator[None]:
+    """Says in one line what could not be done because database or Redis are away or full; the tick has it done again."""
+    try:
+        yield
+    except (OperationalError, redis.RedisError, outbox.NotHandedOver) as error:
+        log.warning("%s (%s); it is tried again.", what, error)
+        close_old_connections()
+
+
 @shared_task(name="runs.jobs.drive_run", ignore_result=True)
 def drive_run(run_id: str) -> None:
     """Queue `drive`: folds the facts that wait for a run into it."""
-    facts = outbox.take(run_id)
-    try:
-        driver.drive(run_id, *[decode(fact) for fact in facts])
-    except OperationalError as error:  # the database is locked, full or away: the facts wait for the next drive
-        log.warning("Run %s could not be driven (%s); it is tried again.", run_id, error)
-        outbox.keep(run_id, facts)
+    with _patience(f"Run {run_id} could not be driven"):
+        taken = outbox.take(run_id)
+        if not taken.facts:  # an earlier drive had them: this message came twice
+            return
+        try:
+            driver.drive(run_id, *[decode(fact) for fact in taken.facts])
+        except OperationalError:  # the database is locked, full or away
+            outbox.give_back(taken)
+            raise
+        except Exception:  # would come again with them each time
+            outbox.settle(taken)
+            raise
+        outbox.settle(taken)
 
 
 @shared_task(name="runs.jobs.carry_out", ignore_result=True)
 def carry_out(order_ids: list[int]) -> None:
     """Queue `orders`: starts and stops attempts."""
-    dispatch.carry_out(order_ids)
+    with _patience("Orders could not be carried out"):
+        dispatch.carry_out(order_ids)
 
 
 @shared_task(name="runs.jobs.import_artifact", ignore_result=True)
 def import_artifact(order_id: int) -> None:
     """Queue `io`: carries an importer out."""
-    importing.carry_out(order_id)
+    with _patience("An import could not be carried out"):
+        importing.carry_out(order_id)
 
 
 @shared_task(name="runs.jobs.remove_run", ignore_result=True)

@@ -30,16 +30,20 @@ from runs.facts import encode
 log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds
-_RESYNC_EVERY = 10  # ticks
+_RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
 _LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
 _MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
+_WAKES_AGAIN = timedelta(minutes=1)  # wakes of this age may have been lost with Redis
+_UNFINISHED = (State.PENDING, State.RUNNING, State.CANCELING)
+_missed = threading.Event()  # facts may have been missed: what the executor has is looked at with the next tick
 
 
 def main(stop: threading.Event | None = None) -> None:
     """Observes and ticks until `stop` is set (for ever without)."""
     stop = stop or threading.Event()
+    _missed.set()
     threading.Thread(target=_observe, args=(stop,), name="observe", daemon=True).start()
     ticks = 0
     while not stop.wait(_TICK):
@@ -78,14 +82,14 @@ class Gatherer:
                 self._changed.notify()
                 return
             del self._waiting[run_id]
-        outbox.hand_over(run_id, waiting)
+        _hand_over(run_id, waiting)
 
     def flush(self) -> None:
         """Hands over all that waits."""
         with self._changed:
             waiting, self._waiting = self._waiting, {}
         for run_id, facts in waiting.items():
-            outbox.hand_over(run_id, facts)
+            _hand_over(run_id, facts)
 
     def flush_for_ever(self) -> None:
         """Hands over what has waited for its moment."""
@@ -99,6 +103,8 @@ class Gatherer:
 
 def hand_on(batch: Sequence[Observation], gatherer: Gatherer | None = None) -> None:
     """Facts to the driver, together by run; lines to those who watch. Without a gatherer everything goes at once."""
+    if not batch:  # the executor was joined anew
+        _missed.set()
     facts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     urgent = set()
     for observation in batch:
@@ -110,21 +116,60 @@ def hand_on(batch: Sequence[Observation], gatherer: Gatherer | None = None) -> N
             logs.append(observation)
     for run_id, mine in facts.items():
         if gatherer is None:
-            outbox.hand_over(run_id, mine)
+            _hand_over(run_id, mine)
         else:
             gatherer.add(run_id, mine, urgent=run_id in urgent)
 
 
+def _hand_over(run_id: str, facts: list[dict[str, Any]]) -> None:
+    """What Redis does not take is asked for again: the executor keeps it."""
+    try:
+        outbox.hand_over(run_id, facts)
+    except outbox.NotHandedOver as error:
+        if not _missed.is_set():
+            log.warning("%s It is asked for again.", error)
+        _missed.set()
+
+
 def tick(number: int) -> None:
     """One look at what is due. `number` counts the ticks: some looks are taken only now and then."""
+    if outbox.began_anew():
+        have_all_looked_over()
+    missed = _missed.is_set()
+    if missed or number % _RESYNC_EVERY == 0:
+        _missed.clear()
+        try:
+            resync(timedelta() if missed else _LATE)
+            order_again()
+        except Exception:
+            _missed.set()
+            raise
     send_due_orders()
-    for run_id in outbox.kept():
-        outbox.hand_over(run_id, [])
-    if number % _RESYNC_EVERY == 0:
-        look_at_late_runs()
-        resync()
+    outbox.announce_left(_LATE.total_seconds())
+    look_at_late_runs()
     if number % _FORGET_EVERY == 0:
         forget_ended()
+
+
+def have_all_looked_over() -> None:
+    """Redis lost what it had, facts and messages: has every run looked over, and sends again what may have been lost."""
+    unfinished = models.Run.objects.filter(state__in=_UNFINISHED)
+    orders = models.Order.objects.filter(run__in=unfinished)
+    orders.filter(kind=models.OrderKind.WAKE, carried_out_at__gte=timezone.now() - _WAKES_AGAIN).update(carried_out_at=None)
+    for run_id in unfinished.values_list("pk", flat=True).iterator():
+        outbox.hand_over(str(run_id), [])
+    waiting = orders.filter(carried_out_at=None, due__lte=timezone.now()).exclude(kind=models.OrderKind.WAKE)
+    if ids := list(waiting.order_by("due").values_list("pk", flat=True)[:_BATCH]):
+        outbox.enqueue("runs.jobs.carry_out", ids)
+    _missed.set()
+
+
+def order_again() -> None:
+    """Importers, and what else needs no executor, whose end was told and never recorded: they are due once more."""
+    open_ends = models.Attempt.objects.filter(run=OuterRef("run"), path=OuterRef("path"), number=OuterRef("attempt"))
+    carried_out = models.Order.objects.filter(kind=models.OrderKind.START, carried_out_at__lt=timezone.now() - _LATE)
+    lost = carried_out.exclude(task_kind="container").filter(Exists(open_ends.exclude(phase=Phase.ENDED)))
+    lost.filter(run__state__in=_UNFINISHED).update(carried_out_at=None)
 
 
 def send_due_orders() -> None:
@@ -149,14 +194,14 @@ def look_at_late_runs() -> None:
         outbox.hand_over(str(run_id), [])
 
 
-def resync() -> None:
-    """Compares what rows say is under way with what the executor has, and hands on what differs."""
+def resync(late: timedelta = _LATE) -> None:
+    """For attempts that were ordered `late` ago: compares rows with what the executor has, and hands on what differs."""
     rows = models.Attempt.objects.exclude(phase=Phase.ENDED).filter(
         run__orders__kind=models.OrderKind.START,
         run__orders__path=F("path"),
         run__orders__attempt=F("number"),
         run__orders__task_kind="container",
-        run__orders__carried_out_at__lt=timezone.now() - _LATE,
+        run__orders__carried_out_at__lt=timezone.now() - late,
     )
     known = {}
     for run_id, path, number, phase in rows.values_list("run_id", "path", "number", "phase").distinct()[: _BATCH * 10]:
@@ -186,7 +231,7 @@ def _guarded(look: Any) -> None:
     """A tick that fails is told of and tried again: nothing outside may end the observer."""
     try:
         look()
-    except (ExecutorUnavailable, DatabaseError, redis.RedisError) as error:
+    except (ExecutorUnavailable, DatabaseError, redis.RedisError, outbox.NotHandedOver) as error:
         log.warning("The tick could not be carried out (%s: %s); it is tried again.", type(error).__name__, error)
         close_old_connections()
         time.sleep(0.5)
