@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import statistics
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +21,7 @@ from runs.events import told
 from runs.messages import task_message
 from runs.tree import Step, Tree, step_name
 from runs.views.steps import Address, iteration_looks
+from runs.views.values import as_text, shown_arguments, shown_values
 from runs.wording import is_group, seconds, why
 
 TABS = (("overview", "Overview"), ("io", "Inputs and outputs"), ("log", "Log"), ("events", "Events"))
@@ -144,8 +143,8 @@ def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt:
         "usual": usual_time(run, path, step),
         "facts": _facts(run, tree, path, task, component, row, attempt),
         "cached_run": _cached_run(row),
-        "inputs": _values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
-        or _arguments(run, component, path),
+        "inputs": shown_values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
+        or shown_arguments(run, component, path),
         "lines": lines,
         "following": attempt is not None and attempt.finished_at is None,
         "culprit": _culprit(tree, step),
@@ -266,9 +265,14 @@ def _facts(
         if attempt.exit_code is not None:
             facts.append(("Exit code", str(attempt.exit_code), False))
         if attempt.peak_memory is not None:
-            facts.append(("Peak memory", f"{attempt.peak_memory / 2**30:.2f} GiB", False))
+            facts.append(("Peak memory", _memory(attempt.peak_memory), False))
         facts.append(("Process" if settings.EXECUTOR == "local" else "Pod", attempt.name, True))
     return facts
+
+
+def _memory(count: int) -> str:
+    """Bytes of memory as Kubernetes says them."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
 
 
 def _item(tree: Tree, path: str, row: models.Task | None) -> str | None:
@@ -318,68 +322,16 @@ def io(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: model
     """Values that went in and came out, outputs with a preview."""
     _, component = tree.spec.at(path)
     row = models.Task.objects.filter(run=run, path=path).only("inputs", "outputs").first()
-    outputs = _values(component.output_parameters, component.output_artifacts, row.outputs if row else None)
+    outputs = shown_values(component.output_parameters, component.output_artifacts, row.outputs if row else None)
     ids = [artifact["id"] for value in outputs for artifact in value["artifacts"] if artifact["id"]][:_MOST_PREVIEWS]
     made = models.Artifact.objects.filter(pk__in=ids).in_bulk() if ids else {}
     return {
-        "inputs": _values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
-        or _arguments(run, component, path),
+        "inputs": shown_values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
+        or shown_arguments(run, component, path),
         "outputs": outputs,
         "previews": [(made[key], preview(made[key])) for key in ids if key in made],
         "declared": bool(component.output_parameters or component.output_artifacts),
     }
-
-
-def _values(parameters: Mapping[str, Any], artifacts: Mapping[str, Any], values: Mapping[str, Any] | None) -> list[dict[str, Any]]:
-    """Names with type and value, in the component's order; names that it does not declare come last."""
-    if not values:
-        return []
-    found = []
-    given: Mapping[str, Any] = values.get("parameters", {})
-    for name in [*(name for name in parameters if name in given), *(name for name in given if name not in parameters)]:
-        kind = parameters[name].type.value if name in parameters else ""
-        found.append({"name": shown_name(name), "type": _TYPES.get(kind, ""), "text": as_text(given[name]), "artifacts": []})
-    made: Mapping[str, Sequence[Mapping[str, Any]]] = values.get("artifacts", {})
-    for name, several in made.items():
-        found.append({"name": shown_name(name), "type": "", "text": "", "artifacts": [_artifact(one) for one in several]})
-    return found
-
-
-def _arguments(run: models.Run, component: ComponentSpec, path: str) -> list[dict[str, Any]]:
-    if path != "root":
-        return []
-    return _values(component.input_parameters, {}, {"parameters": run.arguments})
-
-
-def _artifact(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "id": value.get("id", 0),
-        "name": value.get("metadata", {}).get("display_name") or value.get("name", "").rpartition("/")[2],
-        "type": value.get("type", "").rpartition(".")[2],
-        "uri": value.get("uri", ""),
-    }
-
-
-_TYPES = {
-    "NUMBER_INTEGER": "integer",
-    "NUMBER_DOUBLE": "number",
-    "STRING": "text",
-    "BOOLEAN": "boolean",
-    "LIST": "list",
-    "STRUCT": "struct",
-    "TASK_FINAL_STATUS": "status",
-    "TASK_CONFIG": "configuration",
-}
-
-
-def shown_name(name: str) -> str:
-    """An input's name as the user knows it: the compiler's channels lose their prefix."""
-    return name.removeprefix("pipelinechannel--")
-
-
-def as_text(value: Any) -> str:
-    """A value as JSON; text as it is."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 # --- log ------------------------------------------------------------------------------------------------------------
