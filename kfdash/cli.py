@@ -32,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         django.setup()
         return int(options.command(options))
-    except (CannotStart, ImproperlyConfigured) as error:
+    except CannotStart as error:
+        print(f"kfdash: {error}", file=sys.stderr)
+        doctor.leave()
+        return 1
+    except ImproperlyConfigured as error:
         print(f"kfdash: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

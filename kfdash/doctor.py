@@ -24,6 +24,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
 LITTLE_FREE = 1024  # MiB: below that it says so
+EXECUTORS = ("local", "fake")  # `fake` is scripted, for tests
 _SAME_MACHINE = {"amd64": ("x86_64",), "arm64": ("arm64", "aarch64"), "aarch64": ("aarch64", "arm64")}
 LONGEST_SOCKET = 100  # bytes of a socket's path; the system's own limit is 104 (macOS) or 108 (Linux)
 
@@ -46,6 +47,7 @@ def findings() -> Iterator[Finding]:
     yield runtime_folder()
     yield redis_server()
     yield graphviz()
+    yield executor()
     yield uv()
     yield database()
     yield running()
@@ -164,6 +166,14 @@ def graphviz() -> Finding:
     return Finding("graphviz", program)
 
 
+def executor() -> Finding:
+    """Whether steps can run where KFDASH_EXECUTOR says."""
+    if settings.EXECUTOR in EXECUTORS:
+        return Finding("executor", settings.EXECUTOR)
+    sentence = f"There is no executor {settings.EXECUTOR!r} in this version; KFDASH_EXECUTOR (--executor) may be: local."
+    return Finding("executor", sentence, ok=False)
+
+
 def uv_program() -> str:
     """The `uv` that makes the environments of steps; empty without one."""
     beside = pathlib.Path(sys.executable).with_name("uv")
@@ -223,6 +233,12 @@ def main() -> int:
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
         bad = bad or not (finding.ok or not finding.needed)
         print(f"{mark:8} {finding.what:16} {finding.sentence}")
-    with contextlib.suppress(OSError):
-        settings.RUNTIME_DIR.rmdir()  # made by the check; one in use is not empty
+    leave()
     return 1 if bad else 0
+
+
+def leave() -> None:
+    """Removes the run-time folder that a check made, unless it is in use (then it is not empty) or was named."""
+    if "KFDASH_RUNTIME_DIR" not in os.environ:
+        with contextlib.suppress(OSError):
+            settings.RUNTIME_DIR.rmdir()

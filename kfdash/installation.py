@@ -34,6 +34,7 @@ def check() -> None:
         doctor.disk_space,
         doctor.runtime_folder,
         doctor.redis_server,
+        doctor.executor,
         doctor.graphviz,
         doctor.uv,
     )
@@ -61,6 +62,8 @@ def check_address(host: str) -> None:
 
 def listen(host: str, port: int) -> socket.socket:
     """A listening socket. Raises CannotStart where the port is taken or the address is not ours."""
+    if not 0 <= port <= 65535:
+        raise CannotStart(f"{port} is no port; ports go from 1 to 65535, and 0 takes any that is free.")
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)

@@ -280,8 +280,7 @@ class Supervisor:
         with contextlib.suppress(OSError):
             for path in settings.RUNTIME_DIR.glob("*.sock"):
                 path.unlink(missing_ok=True)
-            if "KFDASH_RUNTIME_DIR" not in os.environ:
-                settings.RUNTIME_DIR.rmdir()
+        doctor.leave()
 
     def _end(self, parts: list[Part]) -> None:
         for part in parts:

@@ -121,6 +121,11 @@ def test_saying_who_lets_people_in_is_not_enough_yet(tmp_path: pathlib.Path) -> 
     assert "accounts" in sentence
 
 
+@pytest.mark.parametrize(("option", "value"), [("--port", "70000"), ("--executor", "kubernetes")])
+def test_what_cannot_be_is_named(tmp_path: pathlib.Path, option: str, value: str) -> None:
+    assert value in Installation(tmp_path / "data").refused(option, value)
+
+
 def test_a_redis_that_does_not_answer_is_named(tmp_path: pathlib.Path) -> None:
     sentence = Installation(tmp_path / "data", KFDASH_REDIS_URL="redis://127.0.0.1:1/0").refused()
     assert "KFDASH_REDIS_URL" in sentence
