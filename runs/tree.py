@@ -209,9 +209,14 @@ def step_name(spec: PipelineSpec, path: str) -> str:
 
 
 def state_counts(tree: Tree) -> list[dict[str, Any]]:
-    """How many steps are in each state, worst first: dicts of `look`, `state`, `attention`, `cached`, `count`."""
+    """How many steps are in each state, worst first: dicts of `look`, `state`, `attention`, `cached`, `count`.
+
+    A group counts where nothing of it has begun: a branch that was not taken is one skipped step.
+    """
     counted: dict[tuple[str, bool, bool], int] = defaultdict(int)
-    for step in tree.leaves():
+    for step in tree.steps.values():
+        if step.path in tree.children or step is tree.root:
+            continue
         waiting = step.state == "PENDING" and step.attention
         counted[step.state, waiting, step.state == "SUCCEEDED" and bool(step.cached_from)] += 1
     return [

@@ -47,11 +47,11 @@ export const LOOKS = ["FAILED", "WAITING", "CANCELING", "RUNNING", "PENDING", "S
 const WORST_FIRST = ["FAILED", "WAITING", "CANCELING", "RUNNING", "PENDING", "CANCELED", "SKIPPED", "SUCCEEDED", "CACHED"];
 export const PENDING = Object.freeze({ ...FIELDS });
 
-/** How many steps (groups not counted) are in each look, as a Map in the order in which pages show them. */
+/** How many steps (groups only where nothing of them has begun) are in each look, as a Map in the order in which pages show them. */
 export function counts(state) {
   const found = new Map();
   for (const task of state.tasks.values()) {
-    if (task.kind === "dag" || task.kind === "loop") continue;
+    if ((task.kind === "dag" || task.kind === "loop") && (task.children || task.path === "root")) continue;
     const look = lookOf(task);
     found.set(look, (found.get(look) ?? 0) + 1);
   }

@@ -215,7 +215,7 @@ def module(chromium: Browser, installation: Installation) -> Any:
 
 
 SNAPSHOT = """const snapshot = { type: "snapshot", number: 5, run: { state: "RUNNING" }, tasks: [
-  { path: "root", kind: "dag", state: "RUNNING" }, { path: "root/a", kind: "container", state: "RUNNING" }] };
+  { path: "root", kind: "dag", state: "RUNNING", children: 1 }, { path: "root/a", kind: "container", state: "RUNNING" }] };
 const change = (number, previous, state) => ({ type: "changed", number, previous, run: { state: "RUNNING" },
   tasks: [{ path: "root/a", kind: "container", state }] });
 const start = it.reduce(it.NOTHING, snapshot).state;"""

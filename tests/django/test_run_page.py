@@ -135,6 +135,14 @@ def test_counts_filter_the_table(site, batches):
     assert re.findall(r'<tr data-row[^>]*data-name="([^"]+)"', html) == ["[7] check-batch"]
 
 
+def test_a_branch_that_was_not_taken_counts_as_one_skipped_step(site):
+    _, version = upload_pipeline(data=read_sample("training")[0], file_name="training.yaml")
+    run = services.launch_run(specification=version.specification, arguments={"candidates": []}, version=version)
+    driver.drive(str(run.pk))
+    models.Task.objects.filter(run=run, path="root/condition-branches-2").update(state="SKIPPED", reason="Did not run.")
+    assert 'data-look="SKIPPED"' in page(site, run, "?part=left")
+
+
 def test_the_timeline_has_a_bar_for_what_ran(site, batches):
     html = page(site, batches, "?view=timeline&part=left")
     assert html.count('class="bar-run') >= 13
