@@ -5,7 +5,8 @@ all tasks, in a change those that changed, each as `runs.messages.task_message` 
 when it asks with `{"type": "log.follow", "log": KEY, "from": N}`, `log.lines` (`{"log", "lines", "count", "ended"}`, lines as
 `[number, µs, stream, level, text]`, consecutive up to `count`; a burst leaves out all but its last lines, which the page
 fetches when they are looked at). A message's `number` is that of the run's last event; `previous` that of the one before it:
-a page that has another number asks again with `{"type": "sync"}`.
+a page that has another number asks again with `{"type": "sync"}`. A message may be lost on its way, the last one too: where a
+run goes on and nothing comes, the socket looks for itself.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from django.utils import timezone
 
 from kfdash import live
 from runs import logs, logstore, models
+from runs.engine import model as engine
 from runs.executors.base import LogLine
 from runs.messages import run_message, task_message
 from runs.tree import read_steps
@@ -28,6 +30,7 @@ from runs.wording import said
 
 _BETWEEN = 0.25  # seconds: at most four messages a second about tasks
 _BETWEEN_LINES = 0.1
+_LOOK_AFTER = 2.0  # seconds without news, after which rows are asked whether there are any
 _MOST_LINES = 500  # in one message
 _READ_AT_ONCE = 1000
 _MOST_MISSING = 5000  # lines that are read for a page that comes late; of more it gets the last
@@ -43,13 +46,16 @@ class RunConsumer(AsyncJsonWebsocketConsumer):
         self.tasks_waiting: dict[str, dict[str, Any]] = {}
         self.flushing: asyncio.Task[None] | None = None
         self.followed: _Followed | None = None
+        self.number, self.over, self.quiet = 0, False, False
         await self.channel_layer.group_add(live.run_group(self.run_id), self.channel_name)
         await self.accept()
         await self._snapshot()
+        self.looking = asyncio.create_task(self._look())
 
     async def disconnect(self, code: int) -> None:
         await self.channel_layer.group_discard(live.run_group(self.run_id), self.channel_name)
         await self._unfollow()
+        self.looking.cancel()
         if self.flushing is not None:
             self.flushing.cancel()
 
@@ -71,12 +77,27 @@ class RunConsumer(AsyncJsonWebsocketConsumer):
             await self.close()
             return
         self.pending, self.tasks_waiting = {}, {}
+        self._known(found)
         await self.send_json({"type": "snapshot", "now": timezone.now().isoformat(), **found})
+
+    def _known(self, message: dict[str, Any]) -> None:
+        self.number, self.over = message["number"], engine.State(message["run"]["state"]).is_final
+
+    async def _look(self) -> None:
+        """Now and then, where nothing came: whether a message was lost, of the run or of the log that is followed."""
+        while True:
+            self.quiet = True
+            await asyncio.sleep(_LOOK_AFTER)
+            if self.quiet and not self.over and await _read_number(self.run_id) > self.number:
+                await self._snapshot()
+            if self.quiet and (followed := self.followed) is not None and not followed.over:
+                followed.take({"lines": await _read(followed.key, followed.last + 1), "ended": await _log_is_over(followed.key)})
 
     # --- changes of tasks ---
 
     async def run_changed(self, message: dict[str, Any]) -> None:
         """From the group: what the driver published. The first goes out at once, a burst is gathered."""
+        self.quiet = False
         for task in message["tasks"]:
             self.tasks_waiting[task["path"]] = task
         previous = self.pending.get("previous", message.get("previous", message["number"]))
@@ -87,6 +108,7 @@ class RunConsumer(AsyncJsonWebsocketConsumer):
     async def _flush(self) -> None:
         while self.pending:
             message, tasks = self.pending, self.tasks_waiting
+            self._known(message)
             self.pending, self.tasks_waiting = {}, {}
             worded = [{**task, **said(task)} for task in tasks.values()]
             await self.send_json({"type": "changed", "now": timezone.now().isoformat(), **message, "tasks": worded})
@@ -115,7 +137,8 @@ class RunConsumer(AsyncJsonWebsocketConsumer):
         """From the group: lines that were printed. They wait while earlier ones are read from the store."""
         followed = self.followed
         if followed is not None and message["log"] == followed.key:
-            followed.take(message)
+            self.quiet = False
+            followed.take({**message, "lines": [_levelled(LogLine(*line)) for line in message["lines"][-_MOST_LINES:]]})
 
     async def _send_lines(self, followed: _Followed) -> None:
         """First what the store has after the page's last line, then what comes; a line goes out once, by its number."""
@@ -125,8 +148,8 @@ class RunConsumer(AsyncJsonWebsocketConsumer):
             followed.wake.clear()
             while followed.waiting or followed.ended:
                 lines, followed.waiting = followed.waiting, []
-                fresh = [line for line in lines if line[0] > followed.last]
-                if fresh and fresh[0][0] > followed.last + 1:
+                fresh = sorted({line[0]: line for line in lines if line[0] > followed.last}.values())
+                if fresh and fresh[-1][0] - followed.last > len(fresh):  # some are missing, before these or between them
                     await self._catch_up(followed)
                     fresh = [line for line in fresh if line[0] > followed.last]
                 if fresh or followed.ended:
@@ -161,16 +184,17 @@ class _Followed:
         self.key = key
         self.last = last
         self.waiting: list[list[Any]] = []
-        self.ended = False
+        self.ended = self.over = False  # whether the end is still to be told, and whether it came
         self.wake = asyncio.Event()
         self.sending: asyncio.Task[None] | None = None
 
     def take(self, message: dict[str, Any]) -> None:
         """Keeps lines to be sent; of a flood only the last, the others are in the store."""
-        self.waiting += [_levelled(LogLine(*line)) for line in message["lines"][-_MOST_LINES:]]
+        self.waiting += message["lines"]
         if len(self.waiting) > 2 * _MOST_LINES:
             del self.waiting[:-_MOST_LINES]
         self.ended = self.ended or bool(message.get("ended"))
+        self.over = self.over or self.ended
         self.wake.set()
 
 
@@ -223,6 +247,19 @@ def _read_snapshot(run_id: str) -> dict[str, Any] | None:
 
 def _compact(message: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in message.items() if value}
+
+
+@database_sync_to_async
+def _read_number(run_id: str) -> int:
+    """The number of the run's last event; 0 where it is gone."""
+    return models.Run.objects.filter(pk=run_id).values_list("event_number", flat=True).first() or 0
+
+
+@database_sync_to_async
+def _log_is_over(key: str) -> bool:
+    """Whether the attempt whose log this is has ended."""
+    run_id, _, name = key.partition("/")
+    return models.Attempt.objects.filter(run_id=run_id, name=name, phase=engine.Phase.ENDED).exists()
 
 
 @database_sync_to_async
