@@ -122,7 +122,8 @@ def decide(draft: Draft) -> None:
             continue
         if _wants_cache(draft, task):
             draft.change(task, cause=attempts.LOOKING)
-            draft.orders.append(LookInCache(path, use=draft.run.cache is CacheUse.USE))
+            use = draft.run.cache is CacheUse.USE and not (draft.earlier and draft.earlier.cause(draft.places, path))
+            draft.orders.append(LookInCache(path, use=use))
         else:
             _start(draft, task)
 

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import Any
 
 from pipelines.spec.model import ROOT
+from runs.engine.again import Earlier
 from runs.engine.model import Attempt, Event, Order, Run, Snapshot, State, Step, Task, Values
 from runs.engine.places import Places
 from runs.engine.transitions import check_move
@@ -54,6 +55,7 @@ class Draft:
         self.spec = snapshot.spec
         self.now = now
         self.places = Places(snapshot.spec)
+        self.earlier = Earlier(snapshot.again) if snapshot.again is not None else None
         self.agenda: deque[tuple[Then, str]] = deque()
         self.startable: dict[str, None] = {}  # leaf tasks to look at when orders are decided, in order
         self.orders: list[Order] = []

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pipelines.spec import cel, paths
 from pipelines.spec.model import ROOT
-from runs.engine import loops
+from runs.engine import again, loops
 from runs.engine.conditions import unmet
 from runs.engine.draft import Draft, Then
 from runs.engine.inputs import Scope, Unresolved, resolve, root_inputs
@@ -107,7 +107,7 @@ def _begin(draft: Draft, task: Task) -> None:
         loops.begin(draft, task)
     elif task.kind is Kind.DAG:
         _begin_dag(draft, task)
-    else:
+    elif not again.take_over(draft, task):
         draft.startable[task.path] = None
 
 
@@ -118,6 +118,8 @@ def _begin_dag(draft: Draft, group: Task) -> None:
         _go_on(draft, group, [paths.child(group.path, key) for key in dag.tasks])
         return
     group = draft.move(group, State.RUNNING, started_at=draft.now, children=len(dag.tasks))
+    if draft.earlier is not None:
+        draft.earlier.prefetch([group.path, *(paths.child(group.path, key) for key in dag.tasks)])
     for key, spec in dag.tasks.items():
         path = paths.child(group.path, key)
         draft.create(Task(path, draft.places[path].kind, waiting_on=len(spec.dependencies), created_at=draft.now))
@@ -219,7 +221,16 @@ def _end_group(draft: Draft, group: Task) -> None:
     else:
         component = draft.places[group.path].component
         outputs = loop_outputs(draft, group, component) if group.kind is Kind.LOOP else dag_outputs(draft, group, component)
-        draft.succeed(group, outputs)
+        draft.succeed(group, outputs, cached_from=_came_from(draft, group))
+
+
+def _came_from(draft: Draft, group: Task) -> str:
+    if draft.earlier is None or group.path == ROOT:
+        return ""
+    dag = draft.places[group.path].component.dag
+    if group.kind is Kind.LOOP:
+        return again.came_from(draft, group, [paths.iteration(group.path, index) for index in range(group.children)])
+    return again.came_from(draft, group, [paths.child(group.path, key) for key in dag.tasks] if dag else [])
 
 
 def end_stopped_run(draft: Draft, root: Task) -> None:

@@ -81,7 +81,7 @@ class Scope:
 def final_status(task: Task, key: str, resource_name: str) -> dict[str, Json]:
     """KFP's status object of a task that has ended, for exit tasks."""
     state = {State.SUCCEEDED: "COMPLETE", State.FAILED: "FAILED"}.get(task.state, "CANCELED")
-    if task.state is State.SUCCEEDED and task.cached_from:
+    if task.state is State.SUCCEEDED and task.cached_from and not task.kind.is_group:
         state = "CACHED"
     error = {"code": 1, "message": task.reason} if task.state is State.FAILED else {}
     return {"state": state, "pipelineTaskName": key, "pipelineJobResourceName": resource_name, "error": error}

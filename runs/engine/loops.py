@@ -7,6 +7,7 @@ from typing import Any
 
 from pipelines.spec import paths, values
 from pipelines.spec.model import Iterator
+from runs.engine import again
 from runs.engine.draft import Draft, Then
 from runs.engine.inputs import Unresolved, constants_of, convert, short, with_defaults
 from runs.engine.model import ArtifactValue, State, Task, Values
@@ -36,13 +37,16 @@ def begin(draft: Draft, loop: Task) -> None:
         parsed = {**inputs.parameters, iterator.items_input: _parameter_items(iterator, inputs)}
         loop = draft.change(loop, inputs=Values(parsed, inputs.artifacts))
     loop = draft.move(loop, State.RUNNING, started_at=draft.now, children=count)
+    if draft.earlier is not None:
+        draft.earlier.prefetch([paths.iteration(loop.path, index) for index in range(count)])
     for index in range(count):
         path = paths.iteration(loop.path, index)
         draft.create(Task(path, draft.places[path].kind, created_at=draft.now))
     if count:
         draft.agenda.append((Then.ITERATE, loop.path))
     else:
-        draft.succeed(loop, loop_outputs(draft, loop, place.component))
+        came_from = again.came_from(draft, loop, [])
+        draft.succeed(loop, loop_outputs(draft, loop, place.component), cached_from=came_from)
 
 
 def next_iterations(draft: Draft, loop: Task) -> list[Task]:

@@ -212,12 +212,24 @@ class TaskSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """The earlier run that a run takes steps over from: what is at `paths`, and all that depends on it, is done again."""
+
+    run_id: str
+    spec: PipelineSpec
+    tasks: TaskSource
+    paths: frozenset[str] = frozenset()
+    same_arguments: frozenset[str] = frozenset()  # given alike; macros in them may have made other values
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """A run as a value, as far as the facts at hand reach."""
 
     run: Run
     spec: PipelineSpec
     tasks: TaskSource
+    again: Again | None = None
 
 
 # --- facts: what happened -------------------------------------------------------------------------------------------

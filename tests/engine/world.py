@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from pipelines.spec.model import PipelineSpec
 from runs.engine.advance import advance, retry
 from runs.engine.memory import MemoryTasks
 from runs.engine.model import (
+    Again,
     Attempt,
     AttemptFailed,
     AttemptProgressed,
@@ -35,6 +36,7 @@ from runs.engine.model import (
     Values,
     WakeLater,
 )
+from runs.engine.plan import Plan, plan
 from runs.engine.transitions import MOVES
 
 VERBS = {
@@ -80,11 +82,13 @@ class World:
     script: Script = lambda task, number: Values()
     arguments: Mapping[str, Any] = field(default_factory=dict)
     cache: Mapping[str, Values] = field(default_factory=dict)
+    again: Again | None = None
     run: Run = field(init=False)
 
     def __post_init__(self) -> None:
-        self.now = START
-        self.run = Run("run-1", "a run", f"{self.spec.name}-x7k2p", arguments=dict(self.arguments), created_at=START)
+        self.now = START + timedelta(days=1 if self.again else 0)
+        id, suffix = ("run-2", "b8m3q") if self.again else ("run-1", "x7k2p")
+        self.run = Run(id, "a run", f"{self.spec.name}-{suffix}", arguments=dict(self.arguments), created_at=self.now)
         self.tasks = MemoryTasks()
         self.events: list[Event] = []
         self.orders: list[Order] = []
@@ -113,14 +117,18 @@ class World:
     def retry(self, *, carry_on: bool = True) -> World:
         """Retries the run, and carries everything out."""
         self.now += timedelta(seconds=1)
-        self._answer_questions(self._keep(retry(Snapshot(self.run, self.spec, self.tasks), self.now)))
+        self._answer_questions(self._keep(retry(self.snapshot(), self.now)))
         return self.carry_on() if carry_on else self
 
     def _advance(self, facts: Sequence[Fact]) -> Step:
         before = {path: self.tasks.get(path) for path in self.tasks.tasks}
-        step = advance(Snapshot(self.run, self.spec, self.tasks), facts, self.now)
+        step = advance(self.snapshot(), facts, self.now)
         self._check_step(before, step)
         return self._keep(step)
+
+    def snapshot(self) -> Snapshot:
+        """The run as the engine takes it."""
+        return Snapshot(self.run, self.spec, self.tasks, self.again)
 
     def _keep(self, step: Step) -> Step:
         self.tasks.apply(step)
@@ -187,6 +195,24 @@ class World:
         """Changes the run as a service would: stop, pause, …"""
         self.run = replace(self.run, **fields)
         return self
+
+    # --- running again ---
+
+    def run_again(self, *from_paths: str, **changes: Any) -> World:
+        """The world of a run that takes over from this one; `changes` are fields of World. It is not looked at yet."""
+        chosen = frozenset(f"root/{path}" for path in from_paths)
+        arguments = changes.pop("arguments", self.arguments)
+        same = frozenset(name for name, value in self.arguments.items() if arguments.get(name) == value)
+        fields = {"spec": self.spec, "script": self.script, "cache": self.cache, "arguments": arguments, **changes}
+        return World(again=Again(self.run.id, self.spec, self.tasks, chosen, same), **fields)
+
+    def plan(self) -> Plan:
+        """What the run will do, asked before it begins."""
+        return plan(self.snapshot(), lambda task, order: self._answer(order), self.now, list(self.again_paths()))
+
+    def again_paths(self) -> Iterable[str]:
+        """All paths of the run that is taken over from."""
+        return self.again.tasks.tasks if self.again else ()  # type: ignore[attr-defined]
 
     # --- looking ---
 
