@@ -241,6 +241,7 @@ def run_module(job: dict[str, Any]) -> None:
     sys.orig_argv = [sys.executable, "-m", job["module"], *sys.argv[1:]]
     sys.path[:0] = [job["folder"], *job["python_path"]]
     known = set(sys.modules)
+    heed_custom_paths()
     main = types.ModuleType("__main__")
     main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
     sys.modules["__main__"] = main
@@ -258,6 +259,24 @@ def run_module(job: dict[str, Any]) -> None:
         sys.excepthook(type(error), error.with_traceback(trace), trace)
         code = 130 if isinstance(error, KeyboardInterrupt) else 1
     end(code, known)
+
+
+def heed_custom_paths() -> None:
+    """Lets the SDK's executor find inputs at their custom path: it reads that of outputs alone, and what was fetched from
+    another store, or lies in the run's workspace, has no other place here.
+    """
+    executor = sys.modules.get("kfp.dsl.executor")
+    make = getattr(executor, "create_artifact_instance", None)
+    if make is None:
+        return
+
+    def made(artifact: dict[str, Any], *rest: Any, **named: Any) -> Any:
+        found = make(artifact, *rest, **named)
+        if artifact.get("customPath"):
+            found.custom_path = artifact["customPath"]
+        return found
+
+    executor.create_artifact_instance = made  # type: ignore[union-attr]
 
 
 def _exit_code(code: object) -> int:
