@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.spec import check, older, strict
+from pipelines.spec import check, loopitems, older, strict
 from pipelines.spec.build import Builder
 from pipelines.spec.documents import SourceDocument, camel, read_documents, unstorable
 from pipelines.spec.model import PipelineSpec
@@ -110,10 +110,11 @@ def _parse(pipeline: _Part, platform: _Part | None, strays: Sequence[Problem]) -
     platform_findings: list[Finding] = []
     if platform is not None:
         platform_json, platform_findings = strict.canonical(platform.value, strict.PLATFORM_SPEC)
-    builder = Builder()
-    spec = builder.pipeline(pipeline_json, platform_json)
-    findings += builder.findings
-    findings += check.check(spec)
+    builder, spec, found = _built(pipeline_json, platform_json)
+    if found and (mended := loopitems.mended(pipeline_json)) is not None:
+        pipeline_json = mended
+        builder, spec, found = _built(pipeline_json, platform_json)
+    findings += found
     platform_findings += builder.platform_findings
     platform_findings += check.check_platform(spec)
     problems = [*strays, *_located(findings, pipeline.line_of)]
@@ -122,6 +123,12 @@ def _parse(pipeline: _Part, platform: _Part | None, strays: Sequence[Problem]) -
     if problems:
         raise Refused(problems)
     return Document(pipeline_json, platform_json, spec)
+
+
+def _built(pipeline: dict[str, Json], platform: dict[str, Json]) -> tuple[Builder, PipelineSpec, list[Finding]]:
+    builder = Builder()
+    spec = builder.pipeline(pipeline, platform)
+    return builder, spec, [*builder.findings, *check.check(spec)]
 
 
 def _located(findings: Sequence[Finding], line_of: LineOf) -> list[Problem]:
