@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import time
 import uuid
@@ -19,7 +20,12 @@ from tests.running import Installation
 FINAL = {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}
 EXPERIMENT = "conformance"
 AT_ONCE = 4  # pipelines
-LONGEST_FIRST = ("long-running", "log_streaming_compiled", "essential/iris_pipeline_compiled", "notebook_component_mixed")
+WAITING = ("long-running", "log_streaming_compiled")  # they need no processor, or all of one whatever happens
+LONGEST_FIRST = (*WAITING, "essential/iris_pipeline_compiled", "metrics_visualization_v2", "notebook_component_mixed")
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = pathlib.Path(os.environ.get("KFDASH_CONFORMANCE") or REPOSITORY.parent / "shared" / "conformance")
+
+Passes = dict[str, Future[list[Seen]]]
 
 
 @pytest.fixture(scope="session")
@@ -101,21 +107,26 @@ def launcher(kfp_client: Any, api: Api, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def passes(
-    request: pytest.FixtureRequest, launcher: Launcher, conformance: pathlib.Path
-) -> Iterator[dict[str, Future[list[Seen]]]]:
+def passes(request: pytest.FixtureRequest, launcher: Launcher, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Passes]:
     """Name → the passes of every pipeline that a selected test asks for: all are under way while the first ones are looked at."""
-    wanted: dict[str, Expected] = {}
+    wanted: dict[str, tuple[Expected, pathlib.Path]] = {}
+    compiled = tmp_path_factory.mktemp("compiled")
     for item in request.session.items:
         parameters = item.callspec.params if hasattr(item, "callspec") else {}
-        if isinstance(parameters.get("expected"), Expected) and not item.get_closest_marker("skip"):
-            wanted[parameters["name"]] = parameters["expected"]
+        name, expected, feature = (parameters.get(one) for one in ("name", "expected", "feature"))
+        if not isinstance(expected, Expected) or name in wanted or item.get_closest_marker("skip"):
+            continue
+        package = FOLDER / "pipelines" / f"{name}.yaml"
+        if feature is not None:
+            package = compiled / f"{name}.yaml"
+            feature.compile_to(package)
+        if package.exists():
+            wanted[name] = expected, package
     order = sorted(wanted, key=lambda name: LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST))
-    with ThreadPoolExecutor(AT_ONCE + len(wanted.keys() & set(LONGEST_FIRST[:2]))) as pool:
-        futures = {}
-        for name in order:
-            package = conformance / "pipelines" / f"{name}.yaml"
-            if package.exists():
-                futures[name] = pool.submit(launcher.passes, package, wanted[name], 700 if name == "long-running" else 300)
-        yield futures
+    with ThreadPoolExecutor(AT_ONCE + len(wanted.keys() & set(WAITING))) as pool:
+        yield {
+            name: pool.submit(launcher.passes, package, expected, 700 if name == "long-running" else 300)
+            for name in order
+            for expected, package in [wanted[name]]
+        }
         pool.shutdown(cancel_futures=True)

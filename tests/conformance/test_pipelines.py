@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from concurrent.futures import Future
 from typing import Any
 
 import pytest
-import yaml
 
-from tests.conformance.conftest import Launcher
+from tests.conformance.caching import Compiled, compare_caching
+from tests.conformance.conftest import FOLDER, Launcher, Passes
 from tests.conformance.expected import PIPELINES
 from tests.conformance.expected.model import Expected
 from tests.conformance.seen import Api, Seen
@@ -24,7 +23,7 @@ ALL = [pytest.param(name, expected, id=name, marks=_MARKS.get(name, [])) for nam
 
 
 @pytest.fixture
-def seen(name: str, passes: dict[str, Future[list[Seen]]]) -> list[Seen]:
+def seen(name: str, passes: Passes) -> list[Seen]:
     """The passes of a pipeline, waited for."""
     if name not in passes:
         pytest.skip("There is no such package in the folder of conformance data.")
@@ -41,18 +40,7 @@ def test_it_computes_what_its_source_says(name: str, expected: Expected, seen: l
 def test_every_cacheable_step_comes_from_the_cache_the_second_time(
     name: str, expected: Expected, seen: list[Seen], conformance: pathlib.Path
 ) -> None:
-    compiled = Compiled(conformance / "pipelines" / f"{name}.yaml")
-    first, second, third = seen
-    assert not [path for path in first.steps() if "/" not in path and first.is_cached(path)], "the cache was off for these"
-    for path, step in third.steps().items():
-        before = second.tasks.get(path)
-        if not compiled.is_cacheable(path) or step["kind"] != "container":
-            assert not third.is_cached(path), f"{path} is compiled without cache"
-        elif step["state"] == "SUCCEEDED" and before and before["state"] == "SUCCEEDED" and _given(before) == _given(step):
-            assert third.is_cached(path), f"{path}\n{third.story}"
-            assert _made(before) == _made(step), path
-    if not expected.by_chance and all(map(compiled.is_cacheable, third.steps())):
-        assert _made(second.tasks[""]) == _made(third.tasks[""])
+    compare_caching(seen, Compiled(conformance / "pipelines" / f"{name}.yaml"), expected)
 
 
 def test_the_table_has_every_pipeline_that_runs_without_a_cluster(conformance: pathlib.Path) -> None:
@@ -61,42 +49,9 @@ def test_the_table_has_every_pipeline_that_runs_without_a_cluster(conformance: p
     assert local == {name: expected.state for name, expected in PIPELINES.items() if name in local}
 
 
-class Compiled:
-    """A compiled package as YAML: which steps may come from the cache."""
-
-    def __init__(self, package: pathlib.Path) -> None:
-        documents = [one for one in yaml.safe_load_all(package.read_text()) if one]
-        self.spec: dict[str, Any] = next(one for one in documents if "pipelineInfo" in one)
-
-    def is_cacheable(self, path: str) -> bool:
-        """Whether the task at a path has caching on, wherever it lies."""
-        component = self.spec["root"]
-        task: dict[str, Any] = {}
-        for part in path.split("/"):
-            task = component["dag"]["tasks"][part.partition("[")[0]]
-            component = self.spec["components"][task["componentRef"]["name"]]
-        return bool(task.get("cachingOptions", {}).get("enableCache"))
-
-
-def _given(task: dict[str, Any]) -> Any:
-    values = task.get("inputs") or {}
-    return values.get("parameters", {}), _ids(values)
-
-
-def _made(task: dict[str, Any]) -> Any:
-    values = task.get("outputs") or {}
-    return values.get("parameters", {}), _ids(values)
-
-
-def _ids(values: dict[str, Any]) -> dict[str, list[int]]:
-    return {name: [one["id"] for one in every] for name, every in values.get("artifacts", {}).items()}
-
-
 def _accepted() -> list[str]:
-    folder = pathlib.Path(
-        os.environ.get("KFDASH_CONFORMANCE") or pathlib.Path(__file__).parents[2].parent / "shared" / "conformance"
-    )
-    listed = json.loads((folder / "expected.json").read_text()) if (folder / "expected.json").exists() else []
+    file = FOLDER / "expected.json"
+    listed = json.loads(file.read_text()) if file.exists() else []
     return [one["pipeline"] for one in listed if one["state"] == "ACCEPTED"]
 
 

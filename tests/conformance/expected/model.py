@@ -54,10 +54,11 @@ class Expected:
         for key, value in self.values.items():
             path, name = _split(key)
             found = [seen.value(one, name) for one in seen.paths(path)]
-            assert found == (value if "[*]" in path else [value]), f"{key}\n{seen.story}"
+            assert found == (value if "[*]" in path else [value]), f"{key}: {found!r}\n{seen.story}"
         for key, texts in self.texts.items():
             path, name = _split(key)
-            assert [text for one in seen.paths(path) for text in seen.texts(one, name)] == texts, f"{key}\n{seen.story}"
+            found = [text for one in seen.paths(path) for text in seen.texts(one, name)]
+            assert found == texts, f"{key}: {found!r}\n{seen.story}"
         for key, metadata in self.metadata.items():
             path, name = _split(key)
             found = [each.get("metadata", {}) for one in seen.paths(path) for each in seen.artifacts(one, name)]
@@ -66,12 +67,13 @@ class Expected:
     def _compare_steps(self, seen: Seen) -> None:
         for path, inputs in self.inputs.items():
             found = seen.inputs(path)
-            assert {name: found.get(name) for name in inputs} == inputs, path
+            assert {name: found.get(name) for name in inputs} == inputs, f"{path}: {found}"
         for pattern, lines in self.printed.items():
             paths = seen.paths(pattern)
             assert paths, f"{pattern}\n{seen.story}"
             if not any(seen.is_cached(path) for path in paths):
-                assert [line for path in paths for line in seen.printed(path)] == lines, pattern
+                found = [line for path in paths for line in seen.printed(path)]
+                assert found == lines, f"{pattern}: {found}\n{seen.story}"
         for path, one in seen.steps().items():
             if one["state"] in ("SUCCEEDED", "FAILED") and one["kind"] == "container" and not seen.is_cached(path):
                 assert len(one["attempts"]) == self.attempts.get(path, 1), path

@@ -1,0 +1,14 @@
+"""Pipelines of our own, compiled with the KFP SDK, for features and traps that KFP's test pipelines lack."""
+
+from __future__ import annotations
+
+from tests.conformance.features import artifacts, conditions, endings, loops, values
+from tests.conformance.features.feature import Feature
+
+FEATURES: dict[str, Feature] = {
+    **loops.FEATURES,
+    **conditions.FEATURES,
+    **values.FEATURES,
+    **artifacts.FEATURES,
+    **endings.FEATURES,
+}

@@ -1,0 +1,100 @@
+"""Features and traps of KFP's language that its own test pipelines lack, compiled with the SDK and run as a user would."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import pathlib
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.conformance.caching import Compiled, compare_caching
+from tests.conformance.conftest import Launcher, Passes
+from tests.conformance.expected.model import Expected
+from tests.conformance.seen import Seen
+from tests.running import wait_for
+
+pytest.importorskip("kfp", reason="the pipelines are compiled with the KFP SDK")
+
+from tests.conformance.features import FEATURES, artifacts, endings, values  # noqa: E402
+from tests.conformance.features.feature import Feature  # noqa: E402
+
+pytestmark = pytest.mark.conformance
+ALL = [pytest.param(name, one.expected, one, id=name) for name, one in FEATURES.items()]
+
+
+@pytest.mark.parametrize(("name", "expected", "feature"), ALL)
+def test_the_feature_does_what_the_language_says(name: str, expected: Expected, feature: Feature, passes: Passes) -> None:
+    for one in passes[name].result():
+        expected.compare(one)
+
+
+@pytest.mark.parametrize(("name", "expected", "feature"), [one for one in ALL if one.values[1].passes > 1])
+def test_what_can_come_from_the_cache_does(
+    name: str, expected: Expected, feature: Feature, passes: Passes, tmp_path: pathlib.Path
+) -> None:
+    package = tmp_path / "pipeline.yaml"
+    feature.compile_to(package)
+    compare_caching(passes[name].result(), Compiled(package), expected)
+
+
+@pytest.fixture
+def served(tmp_path: pathlib.Path) -> Iterator[str]:
+    """The address of a file on a small web server."""
+    (tmp_path / "data.txt").write_text("served")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/data.txt"
+        server.shutdown()
+
+
+def test_importers_register_once_or_anew_and_their_files_are_fetched_over_http(
+    launcher: Launcher, served: str, tmp_path: pathlib.Path
+) -> None:
+    package = tmp_path / "imports.yaml"
+    artifacts.IMPORTS.compile_to(package)
+    expected = replace(artifacts.IMPORTS.expected, arguments={"uri": served})
+    seen = launcher.passes(package, expected)
+    for one in seen:
+        expected.compare(one)
+    found = [one.artifacts("importer", "artifact")[0]["artifact_id"] for one in seen]
+    anew = [one.artifacts("importer-2", "artifact")[0]["artifact_id"] for one in seen]
+    assert len(set(found)) == 1 and len(set(anew)) == 3
+
+
+def test_a_value_that_is_no_choice_is_refused_with_a_sentence(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "literals.yaml"
+    values.FEATURES["literal-choices"].compile_to(package)
+    source = launcher.upload(package)
+    for arguments in ({"mode": "medium"}, {"level": 3}, {"mode": 1}, {"unknown": 1}):
+        answer = _refusal(launcher, arguments, **source)
+        assert next(iter(arguments)) in answer, answer
+
+
+def test_a_stopped_run_ends_its_steps_and_still_runs_its_exit_task(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "stopped.yaml"
+    Feature(endings.stopped_run, Expected(ran=None)).compile_to(package)
+    run_id = launcher.launch({}, **launcher.upload(package))
+    path = "exit-handler-1/slept"
+    assert wait_for(lambda: Seen(launcher.api, run_id).tasks.get(path, {}).get("state") == "RUNNING", 30)
+    launcher.client.terminate_run(run_id)
+    seen = launcher.wait(run_id, 60)
+    assert seen.state == "FAILED" and "stopped" in seen.run["error"]["message"]
+    assert seen.tasks[""]["state"] == "CANCELED" and seen.tasks[path]["state"] == "CANCELED"
+    assert seen.tasks["exit-handler-1/said-2"]["state"] == "CANCELED"
+    assert seen.tasks["said"]["state"] == "SUCCEEDED" and seen.printed("said") == ["at the end"], seen.story
+
+
+def _refusal(launcher: Launcher, arguments: dict[str, Any], **source: str) -> str:
+    import kfp_server_api  # noqa: PLC0415 (an optional package)
+
+    with pytest.raises(kfp_server_api.ApiException) as refused:
+        launcher.launch(arguments, **source)
+    assert refused.value.status == 400
+    return str(json.loads(refused.value.body)["message"])
