@@ -68,7 +68,7 @@ def test_only_what_is_named_comes_from_the_host():
     assert "s" not in found.values()
     assert found["https_proxy"] == "http://proxy"
     assert found["HOME"] == "/attempts/a/work/home"
-    assert found["PATH"] == "/environments/x/bin:/attempts/a/work/site/bin:/usr/bin"
+    assert found["PATH"] == "/environments/x/bin:/attempts/a/work/site/bin:/shell:/usr/bin"
     assert environment(host=host, pass_on=("DATABASE_URL",))["DATABASE_URL"] == "s"
 
 
