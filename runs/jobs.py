@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 
 import redis
@@ -16,6 +17,9 @@ from runs.facts import decode
 
 log = logging.getLogger(__name__)
 
+_SAID_FOR = 30.0  # seconds for which a reason is not repeated
+_said: dict[str, float] = {}
+
 
 @contextlib.contextmanager
 def _patience(what: str) -> Iterator[None]:
@@ -23,8 +27,16 @@ def _patience(what: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, redis.RedisError, outbox.NotHandedOver) as error:
-        log.warning("%s (%s); it is tried again.", what, error)
+        _say(what, str(error))
         close_old_connections()
+
+
+def _say(what: str, why: str) -> None:
+    """It is tried again every second: the same reason is told of now and then."""
+    if time.monotonic() - _said.get(why, -_SAID_FOR) >= _SAID_FOR:
+        _said.clear()
+        _said[why] = time.monotonic()
+        log.warning("%s (%s); it is tried again.", what, why)
 
 
 @shared_task(name="runs.jobs.drive_run", ignore_result=True)

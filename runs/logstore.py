@@ -62,8 +62,12 @@ class LogWriter:
         if self._file < 0 or self._size >= self._limit:
             self._roll()
         rest = memoryview(block)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        try:
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+        except OSError:  # the disk is full: no half of a line may stay
+            os.ftruncate(self._file, self._size)
+            raise
         self._size += len(block)
         first = self.next
         self.next += lines

@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kfdash import __version__
+from kfdash import __version__, outage
 from kfdash.wire.describing import OperationSchema
 from kfdash.wire.errors import HTTP_STATUS, Code, Malformed, NoSuchMethod, WireError
 
@@ -62,7 +62,7 @@ def _as_wire_error(error: Exception) -> WireError | None:
             return Malformed(str(error.detail))
         case OperationalError():
             log.warning("The database does not answer: %s", error)
-            return WireError(Code.UNAVAILABLE, "Service unavailable: the database does not answer. Try again.")
+            return WireError(Code.UNAVAILABLE, f"Service unavailable: {outage.sentence(error)}")
     return None
 
 

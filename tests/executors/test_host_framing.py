@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
+
+import pytest
 
 from runs import logstore
 from runs.executors.local.host.framing import PIECE, Framer
@@ -131,9 +135,31 @@ def test_a_log_that_cannot_be_stored_stops_nobody(tmp_path):
     step = log(tmp_path)
     step.feed("o", b"one\n")
     step.feed("o", b"two\n")
-    step.finish()
-    assert "could not be stored" in step.trouble
     assert step.last_error == "two"
+    (tmp_path / "log").unlink()
+    step.feed("o", b"three\n")
+    step.finish()
+    missing, three = logstore.read(tmp_path / "log")
+    assert missing.stream == "k" and missing.text.startswith("2 lines are missing here")
+    assert three.text == "three"
+
+
+def test_what_a_full_disk_took_of_a_line_is_cut_off(tmp_path, monkeypatch):
+    writer = logstore.LogWriter(tmp_path / "log")
+    writer.append(1, "o", "one")
+    write = os.write
+
+    def half(descriptor, data):
+        if len(data) < 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(descriptor, data[: len(data) - 5])
+
+    monkeypatch.setattr("runs.logstore.os.write", half)
+    with pytest.raises(OSError, match="No space"):
+        writer.append(2, "o", "a line that does not fit any more")
+    monkeypatch.undo()
+    writer.append(3, "o", "two")
+    assert [(line.number, line.text) for line in logstore.read(tmp_path / "log")] == [(1, "one"), (2, "two")]
 
 
 def test_a_hundred_thousand_lines_take_little_time(tmp_path):

@@ -23,6 +23,7 @@ from runs.execution.result import InvalidResult, Result
 from runs.executors.local.host import processes
 
 Json = Any
+_ENOUGH = 100 * 1024 * 1024  # bytes
 
 
 class Taken(Exception):
@@ -100,7 +101,8 @@ class Record:
         return self.work / "home"
 
     def tidy(self, *, keep_home: bool = False) -> None:
-        """Removes all but order and result; `keep_home` leaves the working folder for a further attempt."""
+        """Removes all but order and result; `keep_home` leaves the working folder for a further attempt, where there is room."""
+        keep_home = keep_home and _room(self.folder)
         self.job.unlink(missing_ok=True)
         if not keep_home:
             shutil.rmtree(self.work, ignore_errors=True)
@@ -183,7 +185,11 @@ class Keeper:
 
         def work() -> None:
             try:
-                record.finish(result)
+                try:
+                    record.finish(result)
+                except OSError:  # the disk may be full of what the step left
+                    record.tidy()
+                    record.finish(result)
             except (OSError, UnicodeError) as error:
                 done(error)
             else:
@@ -207,6 +213,14 @@ class Keeper:
         while work := which.get():
             with contextlib.suppress(OSError):
                 work()
+
+
+def _room(folder: pathlib.Path) -> bool:
+    """Whether the disk has enough left for what nobody may need any more."""
+    try:
+        return shutil.disk_usage(folder).free > _ENOUGH
+    except OSError:
+        return False
 
 
 def _replace(path: str, data: bytes, *, force: bool) -> None:

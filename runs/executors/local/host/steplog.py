@@ -19,7 +19,7 @@ def now() -> int:
 
 
 class StepLog:
-    """Appends; never raises for a disk that is full or gone: what cannot be stored is dropped, and `trouble` says why."""
+    """Appends; never raises for a disk that is full or gone: what cannot be stored is dropped, and a line says so later."""
 
     def __init__(self, folder: pathlib.Path, publish: Publish, *, most_bytes: int, most_lines: int) -> None:
         self._folder = folder
@@ -28,8 +28,8 @@ class StepLog:
         self._most_bytes, self._most_lines = most_bytes, most_lines
         self._bytes = self._lines = 0
         self._full = False
+        self._dropped, self._why = 0, ""  # lines that the disk did not take
         self._writer: LogWriter | None = None
-        self.trouble = ""
 
     def feed(self, stream: str, data: bytes) -> None:
         """Takes what a pipe gave."""
@@ -55,18 +55,25 @@ class StepLog:
         return line if len(line) <= 300 else line[:297] + "…"
 
     def _store(self, block: bytes, lines: int) -> None:
-        if not lines or self._full:
+        if not (lines or self._dropped) or self._full:
             return
         if self._bytes + len(block) > self._most_bytes or self._lines + lines > self._most_lines:
             block, lines = self._last(block)
+        kept = lines
+        if self._dropped:
+            block = (
+                f"{now()} k {self._dropped:,} lines are missing here: they could not be stored ({self._why}).\n".encode() + block
+            )
+            lines += 1
         try:
             if self._writer is None:
                 self._writer = LogWriter(self._folder)
             first = self._writer.append_block(block, lines)
         except OSError as error:
-            self._full = True
-            self.trouble = f"The log could not be stored: {os.strerror(error.errno or 0)}."
+            self._dropped += kept
+            self._why = os.strerror(error.errno or 0)
             return
+        self._dropped = 0
         self._bytes += len(block)
         self._lines += lines
         self._publish(first, lines, block)

@@ -1,0 +1,118 @@
+"""A disk that is full: sentences, and everything goes on where there is room again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import urllib.error
+from collections.abc import Iterator
+
+import pytest
+
+from kfdash import doctor
+from tests.faults.stack import (
+    check_the_end,
+    check_what_it_said,
+    end,
+    figure,
+    launch,
+    log,
+    runs,
+    state,
+    step,
+    tasks,
+    whole,
+)
+from tests.running import Installation, wait_for
+
+ROOM = doctor.LEAST_FREE + 60  # MiB
+
+
+@contextlib.contextmanager
+def mounted(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A small disk of its own; skips where none can be had."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "tmpfs", str(folder)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"No disk for this test can be mounted: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One on a small disk; what it said all the time are sentences."""
+    with mounted(tmp_path_factory.mktemp("full") / "disk") as disk:
+        with Installation(disk / "data") as installation:
+            yield installation
+        check_what_it_said(installation)
+
+
+def fill(disk: pathlib.Path) -> pathlib.Path:
+    """Leaves no room; returns the file to delete."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+    assert os.statvfs(disk).f_bavail == 0
+    return filler
+
+
+def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pathlib.Path) -> None:
+    run_id = launch(installation, whole(marks))
+    assert wait_for(lambda: runs(installation, run_id, "root/body/slow"), 40), installation.said()
+    filler = fill(installation.folder.parent)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        launch(installation, step("echo hello"))
+    assert refused.value.code == 503
+    assert "disk is full" in json.load(refused.value)["message"]
+    assert wait_for(lambda: "disk is full" in installation.said(), 20), installation.said()
+    assert state(installation, run_id) == "RUNNING"
+    command = [sys.executable, "-m", "kfdash.cli", "doctor", "--data-dir", str(installation.folder)]
+    said = subprocess.run(command, capture_output=True, text=True, env=installation.environment)
+    assert said.returncode == 1 and "Only 0 MiB are left" in said.stdout and "Traceback" not in said.stderr, said
+    began = time.monotonic()
+    filler.unlink()
+    check_the_end(installation, run_id, marks)
+    figure("room again, until the run has ended", began)
+
+
+def test_a_step_that_fills_the_disk_fails_and_the_next_one_runs(installation: Installation) -> None:
+    run_id = launch(installation, step("echo begin; dd if=/dev/zero of=$HOME/big bs=1M count=4000 status=none"))
+    assert end(installation, run_id) == "FAILED"
+    only = tasks(installation, run_id)["root/only"]
+    assert "No space left on device" in only["reason"], only
+    assert log(installation, run_id, "root/only")[0]["text"] == "begin"
+    assert end(installation, launch(installation, step("echo hello"))) == "SUCCEEDED"
+
+
+def test_lines_that_found_no_room_are_named(installation: Installation) -> None:
+    lines = "head -c 99000 /dev/zero | tr '\\0' x | fold -w 99"
+    run_id = launch(installation, step(f"echo first; sleep 1; {lines}; sleep 1.5; echo; echo last"))
+    assert wait_for(lambda: runs(installation, run_id, "root/only") and log(installation, run_id, "root/only"), 30)
+    filler = fill(installation.folder.parent)
+    time.sleep(1.5)
+    filler.unlink()
+    assert end(installation, run_id) in ("SUCCEEDED", "FAILED")
+    texts = [line["text"] for line in log(installation, run_id, "root/only")]
+    assert texts[0] == "first" and texts[-1] == "last"
+    assert any("lines are missing here" in text for text in texts), texts
+
+
+def test_without_room_it_does_not_start(tmp_path: pathlib.Path) -> None:
+    with mounted(tmp_path / "disk") as disk:
+        fill(disk)
+        sentence = Installation(disk / "data").refused("--port", "0")
+    assert "MiB are left" in sentence or "cannot be written" in sentence, sentence
+    assert "Make room" in sentence or "--data-dir" in sentence
