@@ -77,6 +77,25 @@ def test_a_value_that_is_no_choice_is_refused_with_a_sentence(launcher: Launcher
         assert next(iter(arguments)) in answer, answer
 
 
+def test_a_step_with_a_cache_key_comes_from_the_cache_whatever_it_is_given(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "by-key.yaml"
+    Feature(values.cached_by_key, Expected(ran=None)).compile_to(package)
+    source = launcher.upload(package)
+    first, second = (launcher.wait(launcher.launch({"s": text}, **source)) for text in ("one", "two"))
+    assert (first.value("echo", "Output"), second.value("echo", "Output")) == ("one", "one")
+    assert (first.value("echo-2", "Output"), second.value("echo-2", "Output")) == ("one", "two")
+    assert second.is_cached("echo") and not second.is_cached("echo-2")
+
+
+def test_macros_in_arguments_are_expanded_and_defaults_are_not(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "macros.yaml"
+    Feature(values.said_again, Expected(ran=None)).compile_to(package)
+    arguments = {"s": "run [[RunUUID]] at [[CurrentTime]]", "d": {"inside": ["[[RunUUID]]"]}}
+    seen = launcher.wait(launcher.launch(arguments, **launcher.upload(package)))
+    words = seen.value("echo", "Output").split()
+    assert words[1] == seen.run_id and len(words[3]) == 14 and words[3].isdigit()
+
+
 def test_a_stopped_run_ends_its_steps_and_still_runs_its_exit_task(launcher: Launcher, tmp_path: pathlib.Path) -> None:
     package = tmp_path / "stopped.yaml"
     Feature(endings.stopped_run, Expected(ran=None)).compile_to(package)

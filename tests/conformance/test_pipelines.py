@@ -55,6 +55,18 @@ def _accepted() -> list[str]:
     return [one["pipeline"] for one in listed if one["state"] == "ACCEPTED"]
 
 
+def _invalid() -> list[str]:
+    return sorted(one.name for one in (FOLDER / "invalid").glob("*")) if (FOLDER / "invalid").is_dir() else []
+
+
+@pytest.mark.parametrize("file_name", _invalid())
+def test_what_is_no_pipeline_is_refused_with_a_sentence(file_name: str, launcher: Launcher) -> None:
+    exceptions = pytest.importorskip("kfp_server_api")
+    with pytest.raises(exceptions.ApiException) as refused:
+        launcher.upload(FOLDER / "invalid" / file_name)
+    assert refused.value.status == 400 and _is_sentence(json.loads(refused.value.body)["error_message"])
+
+
 @pytest.mark.parametrize("name", _accepted())
 def test_it_is_accepted_shown_and_answered_with_a_sentence(
     name: str, launcher: Launcher, api: Api, conformance: pathlib.Path

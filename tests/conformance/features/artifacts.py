@@ -3,19 +3,22 @@
 # ruff: noqa: UP006, UP035  # the SDK knows these forms only
 
 import json
-from typing import List
+from typing import Any, List
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input
 
 from tests.conformance.expected.model import Expected
 from tests.conformance.features.components import (
+    artifact_placeholders,
     curve,
+    echo,
     folder_listed,
     folder_made,
     found_in,
     joined,
     kept_elsewhere,
+    labelled,
     left_in,
     metadata_of,
     nothing_written,
@@ -74,11 +77,28 @@ def lists_across_borders() -> str:
 
 
 @dsl.pipeline(name="imports")
-def imports(uri: str, again: bool = False):
+def imports(uri: str):
     fixed = dsl.importer(artifact_uri=uri, artifact_class=Dataset, metadata={"from": "http", "n": [1, 2]})
     read(data=fixed.output)
     new = dsl.importer(artifact_uri=uri, artifact_class=Dataset, reimport=True)
     read_two(first=new.output, second=fixed.output)
+    moving = dsl.importer(artifact_uri=echo(s=uri).output, artifact_class=Dataset, metadata={"where": uri})
+    read(data=moving.output)
+
+
+@dsl.pipeline(name="artifacts-on-command-lines")
+def artifacts_on_command_lines():
+    with dsl.ParallelFor(["x", "y"]) as item:
+        each = labelled(s=item)
+    one = labelled(s="one")
+    artifact_placeholders(data=one.outputs["out"], many=dsl.Collected(each.outputs["out"]))
+
+
+@dsl.pipeline(name="loop-over-artifacts")
+def loop_over_artifacts():
+    with dsl.ParallelFor(["x", "y", "z"]) as item:
+        each = written(s=item)
+    joined(files=dsl.Collected(each.outputs["out"]))
 
 
 @dsl.pipeline(
@@ -89,6 +109,50 @@ def shared_folder():
     left = left_in(place=dsl.WORKSPACE_PATH_PLACEHOLDER, s="left here")
     found_in(path=left.output)
     found_in(path=f"{dsl.WORKSPACE_PATH_PLACEHOLDER}/sub/file.txt").after(left)
+
+
+def _iterate_artifacts(document: dict[str, Any]) -> None:
+    """`joined` becomes a loop over the list, one artifact at a time: the SDK has no way to write it."""
+    components = document["components"]
+    files = {"artifactType": {"schemaTitle": "system.Dataset", "schemaVersion": "0.0.1"}, "isArtifactList": True}
+    step = {
+        "cachingOptions": {"enableCache": True},
+        "componentRef": {"name": "comp-read"},
+        "inputs": {"artifacts": {"data": {"componentInputArtifact": "one"}}},
+        "taskInfo": {"name": "read"},
+    }
+    components["comp-read"] = {
+        "executorLabel": "exec-read",
+        "inputDefinitions": {"artifacts": {"data": {"artifactType": files["artifactType"]}}},
+        "outputDefinitions": {"parameters": {"Output": {"parameterType": "STRING"}}},
+    }
+    components["comp-joined"] = {
+        "dag": {"tasks": {"read": step}},
+        "inputDefinitions": {"artifacts": {"files": files, "one": {"artifactType": files["artifactType"]}}},
+    }
+    executors = document["deploymentSpec"]["executors"]
+    executors["exec-read"] = executors.pop("exec-joined")
+    command, args = executors["exec-read"]["container"]["command"], executors["exec-read"]["container"]["args"]
+    args[args.index("joined")] = "read"
+    command[-1] = command[-1][: command[-1].index("def joined")] + _READ
+    task = document["root"]["dag"]["tasks"]["joined"]
+    task["artifactIterator"] = {"items": {"inputArtifact": "files"}, "itemInput": "one"}
+    del task["cachingOptions"]
+
+
+_READ = "def read(data: Input[Dataset]) -> str:\n    with open(data.path) as file:\n        return file.read()\n"
+
+
+def _told_on_command_lines(seen: Seen) -> None:
+    path = "artifact-placeholders"
+    if seen.is_cached(path):
+        return
+    content, file, uri, label, many, target, whole = seen.printed(path)
+    (artifact,) = seen.artifacts("labelled-2", "out")
+    assert content == "file of one" and label == "one" and file.startswith("/") and target.startswith("/")
+    assert uri in (artifact["uri"], file)
+    assert [one["metadata"]["k"] for one in json.loads(many)] == ["x", "y"]
+    assert json.loads(whole)["inputs"]["artifacts"]["data"]["artifacts"][0]["metadata"]["k"] == "one"
 
 
 def _valid_json(seen: Seen) -> None:
@@ -119,13 +183,15 @@ def _registered_once_or_anew(seen: Seen) -> None:
     (fixed,), (new,) = seen.artifacts("importer", "artifact"), seen.artifacts("importer-2", "artifact")
     assert fixed["uri"] == new["uri"] and fixed["artifact_id"] != new["artifact_id"]
     assert fixed["metadata"] == {"from": "http", "n": [1, 2]}
+    (moving,) = seen.artifacts("importer-3", "artifact")
+    assert moving["uri"] == moving["metadata"]["where"] == fixed["uri"]
 
 
 IMPORTS = Feature(
     imports,
     Expected(
-        ran={"importer": 1, "importer-2": 1, "read": 1, "read-two": 1},
-        values={"read.Output": "served", "read-two.Output": "servedserved"},
+        ran={"importer": 1, "importer-2": 1, "importer-3": 1, "echo": 1, "read": 1, "read-2": 1, "read-two": 1},
+        values={"read.Output": "served", "read-2.Output": "served", "read-two.Output": "servedserved"},
         check=_registered_once_or_anew,
     ),
 )
@@ -163,6 +229,19 @@ FEATURES = {
             texts={"kept-elsewhere.out": ["from elsewhere"]},
             check=_uris,
         ),
+    ),
+    "artifacts-on-command-lines": Feature(
+        artifacts_on_command_lines,
+        Expected(
+            ran={"labelled": 2, "labelled-2": 1, "artifact-placeholders": 1},
+            texts={"artifact-placeholders.out": ["made"]},
+            check=_told_on_command_lines,
+        ),
+    ),
+    "loop-over-artifacts": Feature(
+        loop_over_artifacts,
+        Expected(ran={"written": 3, "read": 3}, values={"joined[*]/read.Output": ["x", "y", "z"]}),
+        change=_iterate_artifacts,
     ),
     "lists-across-borders": Feature(
         lists_across_borders,

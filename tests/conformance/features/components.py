@@ -163,6 +163,18 @@ def with_metadata(out: Output[Artifact]):
 
 
 @component
+def labelled(s: str, out: Output[Dataset]):
+    out.metadata["k"] = s
+    with open(out.path, "w") as file:
+        file.write(f"file of {s}")
+
+
+@component
+def configured(config: dsl.TaskConfig) -> str:
+    return type(config).__name__
+
+
+@component
 def metadata_of(data: Input[Artifact]) -> dict:
     return {"found": {key: value for key, value in data.metadata.items() if key not in ("display_name", "store_session_info")}}
 
@@ -252,6 +264,16 @@ def put_together(name: str, maybe: Optional[str] = None, given: str = "d"):
             dsl.IfPresentPlaceholder("given", then=[dsl.ConcatPlaceholder(["--given=", given])]),
             dsl.IfPresentPlaceholder("maybe", then=["nothing is left of this"]),
         ],
+    )
+
+
+@dsl.container_component
+def artifact_placeholders(data: Input[Dataset], many: Input[List[Dataset]], out: Output[Dataset]):
+    """Prints everything that can be said of artifacts on a command line."""
+    return dsl.ContainerSpec(
+        image="any",
+        command=["sh", "-c", 'cat "$1"; printf "\n"; printf "%s\n" "$@"; printf made > "$5"', "sh"],
+        args=[data.path, data.uri, data.metadata["k"], many, out.path, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
     )
 
 

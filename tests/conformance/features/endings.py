@@ -33,6 +33,30 @@ def retries_with_backoff(counter: str) -> str:
     return at_third_try(counter=counter).set_retry(3, backoff_duration="1s", backoff_factor=2).output
 
 
+@dsl.pipeline(name="tried-inside")
+def tried_inside(counter: str) -> str:
+    return at_third_try(counter=counter).output
+
+
+@dsl.pipeline(name="retries-of-a-group")
+def retries_of_a_group(counter: str) -> str:
+    return tried_inside(counter=counter).set_retry(2, backoff_duration="0s").output
+
+
+@dsl.pipeline(name="ends-with-a-handler")
+def ends_with_a_handler(message: str):
+    with dsl.ExitHandler(said(s=f"end of {message}")):
+        failing(message=message)
+    with dsl.ExitHandler(said(s="end of the other")):
+        echo(s=message)
+
+
+@dsl.pipeline(name="handlers-inside-handlers")
+def handlers_inside_handlers():
+    with dsl.ExitHandler(told()):
+        ends_with_a_handler(message="m")
+
+
 @dsl.pipeline(name="retries-used-up")
 def retries_used_up():
     failing(message="always").set_retry(2, backoff_duration="0s")
@@ -143,6 +167,10 @@ def _two_reports(seen: Seen) -> None:
     assert all(one["job"].startswith("bodies-that-fail-") for one in reports)
 
 
+def _state_told(seen: Seen, state: str) -> None:
+    assert seen.value("told", "Output")["state"] == state
+
+
 def _report_in_a_text(seen: Seen) -> None:
     before, _, status = seen.value("what-happens-at-the-end/echo", "Output").partition(", ")
     assert before == "ended: FAILED"
@@ -179,6 +207,27 @@ FEATURES = {
             arguments={"counter": "{folder}/counter"},
             attempts={"at-third-try": 3},
             check=_waited,
+        ),
+    ),
+    "retries-of-a-group": Feature(
+        retries_of_a_group,
+        Expected(ran={"at-third-try": 1}, arguments={"counter": "{folder}/counter"}, attempts={"tried-inside/at-third-try": 3}),
+    ),
+    "handlers-inside-handlers": Feature(
+        handlers_inside_handlers,
+        Expected(
+            state="FAILED",
+            ran={"failing": 1, "said": 1, "echo": 1, "said-2": 1, "told": 1},
+            failed=("exit-handler-1/ends-with-a-handler/exit-handler-1/failing",),
+            printed={
+                "exit-handler-1/ends-with-a-handler/said": ["end of m"],
+                "exit-handler-1/ends-with-a-handler/said-2": ["end of the other"],
+            },
+            after={
+                "told": "exit-handler-1",
+                "exit-handler-1/ends-with-a-handler/said": "exit-handler-1/ends-with-a-handler/exit-handler-1",
+            },
+            check=lambda seen: _state_told(seen, "FAILED"),
         ),
     ),
     "retries-used-up": Feature(

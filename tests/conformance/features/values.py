@@ -2,6 +2,7 @@
 
 # ruff: noqa: UP006, UP035, UP045, B006  # the SDK knows these forms only
 
+import uuid
 from typing import Any, Dict, List, Optional
 
 from kfp import dsl
@@ -9,6 +10,7 @@ from kfp import dsl
 from tests.conformance.expected.model import Expected
 from tests.conformance.features.components import (
     argv,
+    configured,
     echo,
     echo_or_default,
     environment,
@@ -113,6 +115,7 @@ def settings_of_steps(image: str = "python:3.11", cpu: str = "1", memory: str = 
     step = environment(names=["FIRST", "SECOND", "KFP_POD_NAME"])
     step.set_env_variable("FIRST", "1").set_env_variable("SECOND", 'two "2" $(FIRST) $$')
     step.set_container_image(image).set_cpu_limit(cpu).set_memory_limit(memory)
+    configured()
     named = echo(s="named").set_display_name('Ein <b>Schritt</b> & "mehr" 😀')
     echo(s="cached by key").set_caching_options(True, cache_key="one key").after(named)
 
@@ -121,6 +124,18 @@ def settings_of_steps(image: str = "python:3.11", cpu: str = "1", memory: str = 
 def literal_choices(mode: str = "fast", level: int = 1):
     echo(s=mode)
     number(n=level)
+
+
+@dsl.pipeline(name="cached-by-key")
+def cached_by_key(s: str):
+    echo(s=s).set_caching_options(True, cache_key=f"a key of this test {uuid.uuid4()}")
+    echo(s=s)
+
+
+@dsl.pipeline(name="said-again")
+def said_again(s: str, d: dict = {}):
+    echo(s=s)
+    structured(d=d)
 
 
 @dsl.pipeline(name="odd-names", display_name='Odd names: ü/"&<', description="two\nlines")
@@ -282,7 +297,11 @@ FEATURES = {
     ),
     "settings-of-steps": Feature(
         settings_of_steps,
-        Expected(ran={"environment": 1, "echo": 1, "echo-2": 1}, check=_environment_seen),
+        Expected(
+            ran={"environment": 1, "configured": 1, "echo": 1, "echo-2": 1},
+            values={"configured.Output": "TaskConfig"},
+            check=_environment_seen,
+        ),
     ),
     "literal-choices": Feature(
         literal_choices,
