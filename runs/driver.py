@@ -19,12 +19,12 @@ from django.utils import timezone
 from kfdash import live, outbox
 from pipelines import specifications
 from pipelines.spec.model import ROOT, PipelineSpec
-from runs import models
+from runs import caching, models
+from runs.earlier import again_value
 from runs.engine import model as engine
 from runs.engine.advance import NotRetriable, advance
 from runs.engine.advance import retry as retry_from
-from runs.execution.fingerprint import fingerprint
-from runs.execution.order import attempt_name, mounted_claims
+from runs.execution.order import attempt_name
 from runs.messages import run_message, task_message
 from runs.rows import RowTasks, run_value
 
@@ -86,6 +86,7 @@ class _Drive:
         self.run = run
         self.run_id = str(row.id)
         self.tasks = RowTasks(self.run_id)
+        self.again = again_value(row)
         self.events: list[engine.Event] = []
         self.orders: list[engine.Order] = []
 
@@ -97,7 +98,7 @@ class _Drive:
     def retry(self, by: str) -> None:
         now = timezone.now()
         self.run = replace(self.run, paused=False)
-        step = retry_from(engine.Snapshot(self.run, self.spec, self.tasks), now, by=by)
+        step = retry_from(self._snapshot(), now, by=by)
         self._note_state(engine.State.RUNNING, now)  # it was, even where nothing is left to do
         self._advance(self._take(step, now), now)
         self._save(now)
@@ -116,7 +117,10 @@ class _Drive:
         while facts:
             self.tasks.prefetch(path for fact in facts if (path := getattr(fact, "path", "")))
             named = [self._with_artifact_rows(fact) for fact in facts]
-            facts = self._take(advance(engine.Snapshot(self.run, self.spec, self.tasks), named, now), now)
+            facts = self._take(advance(self._snapshot(), named, now), now)
+
+    def _snapshot(self) -> engine.Snapshot:
+        return engine.Snapshot(self.run, self.spec, self.tasks, self.again)
 
     def _take(self, step: engine.Step, now: datetime) -> list[engine.Fact]:
         """Keeps what a step changed; returns the answers to its questions."""
@@ -159,17 +163,9 @@ class _Drive:
 
     def _look_in_cache(self, order: engine.LookInCache, now: datetime) -> engine.CacheAnswered:
         task = self.tasks.get(order.path)
-        assert task is not None and task.inputs is not None, f"{order.path} was looked up in the cache without inputs"
-        task_spec, component = self.spec.at(order.path)
-        claims = mounted_claims(self.spec, component, task.inputs, self.run.resource_name)
-        key = fingerprint(spec=self.spec, component=component, task_spec=task_spec, inputs=task.inputs, claims=claims)
-        entry = None
-        if order.use:
-            entry = (
-                models.CacheEntry.objects.filter(namespace=self.row.namespace, pipeline_name=self.spec.name, fingerprint=key)
-                .order_by("-created_at", "-id")
-                .first()
-            )
+        assert task is not None, f"{order.path} was looked up in the cache and is not there"
+        key = caching.key_of(self.spec, self.run.resource_name, task)
+        entry = caching.find(self.row.namespace, self.spec.name, key) if order.use else None
         if entry is None:
             return engine.CacheAnswered(order.path, now, key)
         models.CacheEntry.objects.filter(pk=entry.pk).update(hits=F("hits") + 1, last_hit_at=now)

@@ -70,6 +70,8 @@ class Run(models.Model):
     service_account = models.CharField(max_length=255, default="pipeline-runner")
     cache = models.CharField(max_length=8, choices=_choices(CacheUse), default=CacheUse.USE.value)
     tags = models.JSONField(default=dict, blank=True)
+    origin = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="runs_again")
+    again_from = models.JSONField(null=True, help_text="{number, specification, paths, same}: how it takes over from its origin")
     storage_state = models.CharField(max_length=16, choices=StorageState.choices, default=StorageState.AVAILABLE)
 
     state = models.CharField(max_length=12, choices=_choices(State), default=State.PENDING.value)
@@ -225,11 +227,15 @@ class Artifact(models.Model):
     uri = models.TextField()
     metadata = models.JSONField(default=dict)
     custom_path = models.TextField(default="", blank=True)
-    size = models.BigIntegerField(null=True, help_text="bytes, None while not known")
+    size = models.BigIntegerField(null=True, help_text="bytes, None while not known, or where there was nothing")
     created_at = models.DateTimeField(default=timezone.now)
+    looked_at = models.DateTimeField(null=True, help_text="when it was first looked for in the store")
+    gone_at = models.DateTimeField(null=True, help_text="when it was found to be in the store no more")
 
     class Meta:
         indexes = [
+            models.Index(fields=["id"], name="artifact_unseen", condition=models.Q(looked_at__isnull=True)),
+            models.Index(fields=["id"], name="artifact_gone", condition=models.Q(gone_at__isnull=False)),
             models.Index(fields=["run", "path"], name="artifact_of_task"),
             models.Index(fields=["namespace", "-created_at", "-id"], name="artifact_newest"),
         ]
@@ -264,4 +270,6 @@ class CacheEntry(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["namespace", "pipeline_name", "fingerprint", "-created_at"], name="cache_lookup"),
+            models.Index(fields=["namespace", "-created_at", "-id"], name="cache_newest"),
+            models.Index(fields=["run", "path"], name="cache_of_task"),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runs.services.again import NotAgain, Plan, carry_arguments, plan_again, run_again
 from runs.services.control import (
     NotPausable,
     NotRetriable,
@@ -30,12 +31,15 @@ __all__ = [
     "DefaultExperimentStays",
     "ExperimentArchived",
     "ExperimentExists",
+    "NotAgain",
     "NotLaunchable",
     "NotPausable",
     "NotRetriable",
     "NotStoppable",
+    "Plan",
     "archive_experiment",
     "archive_run",
+    "carry_arguments",
     "create_experiment",
     "default_experiment",
     "delete_experiment",
@@ -43,9 +47,11 @@ __all__ = [
     "deletion_preview",
     "launch_run",
     "pause_run",
+    "plan_again",
     "restore_experiment",
     "restore_run",
     "resume_run",
     "retry_run",
+    "run_again",
     "stop_run",
 ]

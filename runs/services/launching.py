@@ -55,8 +55,10 @@ def launch_run(
     run_id: uuid.UUID | None = None,
     scheduled_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
+    origin: models.Run | None = None,
+    again_from: Mapping[str, Any] | None = None,
 ) -> models.Run:
-    """Creates a run in PENDING; its work begins once the transaction has committed.
+    """Creates a run in PENDING; its work begins once the transaction has committed. `origin` and `again_from` are `run_again`'s.
 
     Raises ArgumentsRefused and NotLaunchable; then nothing was written.
     """
@@ -90,6 +92,8 @@ def launch_run(
             service_account=service_account or "pipeline-runner",
             cache=cache.value,
             tags=dict(tags or {}),
+            origin=origin,
+            again_from=again_from,
             state_history=[{"update_time": now.isoformat(), "state": State.PENDING.value}],
             created_at=now,
             created_by=by,
