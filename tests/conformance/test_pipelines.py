@@ -64,7 +64,9 @@ def test_what_is_no_pipeline_is_refused_with_a_sentence(file_name: str, launcher
     exceptions = pytest.importorskip("kfp_server_api")
     with pytest.raises(exceptions.ApiException) as refused:
         launcher.upload(FOLDER / "invalid" / file_name)
-    assert refused.value.status == 400 and _is_sentence(json.loads(refused.value.body)["error_message"])
+    assert refused.value.status == 400
+    problems = json.loads(refused.value.body)["error_message"].splitlines()
+    assert problems and all(map(_is_sentence, problems)), problems
 
 
 @pytest.mark.parametrize("name", _accepted())

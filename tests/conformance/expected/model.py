@@ -30,7 +30,7 @@ class Expected:
     printed: Mapping[str, list[str]] = field(default_factory=dict)  # what the user's code wrote to its standard output
     skipped: tuple[str, ...] | None = ()  # every task that was skipped, groups too; None: see `check`
     failed: tuple[str, ...] = ()  # every step that failed
-    attempts: Mapping[str, int] = field(default_factory=dict)  # of steps that need more than one
+    attempts: Mapping[str, int] = field(default_factory=dict)  # of steps that do not have exactly one
     after: Mapping[str, str] = field(default_factory=dict)  # path → path that ended before it began
     limits: Mapping[str, int] = field(default_factory=dict)  # path of a loop → iterations at once
     check: Check | None = None  # what else must hold
@@ -76,7 +76,7 @@ class Expected:
                 assert found == lines, f"{pattern}: {found}\n{seen.story}"
         for path, one in seen.steps().items():
             if one["state"] in ("SUCCEEDED", "FAILED") and one["kind"] == "container" and not seen.is_cached(path):
-                assert len(one["attempts"]) == self.attempts.get(path, 1), path
+                assert len(one.get("attempts", [])) == self.attempts.get(path, 1), f"{path}\n{seen.story}"
         for later, earlier in self.after.items():
             for path in seen.paths(later):
                 before = max(at(seen, one, "finished_at") for one in seen.paths(earlier) if _same_iteration(one, path))
