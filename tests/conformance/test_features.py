@@ -68,6 +68,21 @@ def test_importers_register_once_or_anew_and_their_files_are_fetched_over_http(
     assert len(set(found)) == 1 and len(set(anew)) == 3
 
 
+def test_an_import_into_the_workspace_is_found_there(launcher: Launcher, served: str, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "workspace.yaml"
+    artifacts.IMPORTS_INTO_THE_WORKSPACE.compile_to(package)
+    expected = replace(artifacts.IMPORTS_INTO_THE_WORKSPACE.expected, arguments={"uri": served})
+    for one in launcher.passes(package, expected):
+        expected.compare(one)
+
+
+def test_what_cannot_be_imported_fails_its_reader_with_the_reason(launcher: Launcher, served: str, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "imports.yaml"
+    artifacts.IMPORTS.compile_to(package)
+    seen = launcher.wait(launcher.launch({"uri": served + ".missing"}, **launcher.upload(package)))
+    assert seen.state == "FAILED" and "404" in seen.tasks["read"]["reason"], seen.story
+
+
 def test_a_value_that_is_no_choice_is_refused_with_a_sentence(launcher: Launcher, tmp_path: pathlib.Path) -> None:
     package = tmp_path / "literals.yaml"
     values.FEATURES["literal-choices"].compile_to(package)

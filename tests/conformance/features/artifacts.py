@@ -1,9 +1,9 @@
 """Artifacts: metadata, folders, lists, importers, the workspace."""
 
-# ruff: noqa: UP006, UP035  # the SDK knows these forms only
+# ruff: noqa: UP006, UP035, UP045  # the SDK knows these forms only
 
 import json
-from typing import Any, List
+from typing import Any, List, Optional
 
 from kfp import dsl
 from kfp.dsl import Dataset, Input
@@ -20,7 +20,9 @@ from tests.conformance.features.components import (
     kept_elsewhere,
     labelled,
     left_in,
+    maybe_read,
     metadata_of,
+    named_tuple,
     nothing_written,
     read,
     read_two,
@@ -66,6 +68,22 @@ def files_and_folders(path: str):
 def takes_lists(files: Input[List[Dataset]], one: Input[Dataset], same: Input[Dataset]) -> str:
     joined(files=files)
     return read_two(first=one, second=same).output
+
+
+@dsl.pipeline(name="takes-an-optional-one")
+def takes_an_optional_one(data: Optional[Input[Dataset]] = None):
+    maybe_read(data=data)
+
+
+@dsl.pipeline(name="optional-artifacts")
+def optional_artifacts():
+    one = written(s="given")
+    takes_an_optional_one(data=one.outputs["out"])
+    takes_an_optional_one()
+    maybe_read()
+    several = named_tuple(n=7)
+    read(data=several.outputs["data"])
+    echo(s=several.outputs["text"])
 
 
 @dsl.pipeline(name="lists-across-borders")
@@ -187,6 +205,18 @@ def _registered_once_or_anew(seen: Seen) -> None:
     assert moving["uri"] == moving["metadata"]["where"] == fixed["uri"]
 
 
+@dsl.pipeline(
+    name="imports-into-the-workspace",
+    pipeline_config=dsl.PipelineConfig(workspace=dsl.WorkspaceConfig(size="1Gi")),
+)
+def imports_into_the_workspace(uri: str):
+    one = dsl.importer(artifact_uri=uri, artifact_class=Dataset, download_to_workspace=True)
+    read(data=one.output)
+
+
+IMPORTS_INTO_THE_WORKSPACE = Feature(
+    imports_into_the_workspace, Expected(ran={"importer": 1, "read": 1}, values={"read.Output": "served"}, passes=1)
+)
 IMPORTS = Feature(
     imports,
     Expected(
@@ -242,6 +272,21 @@ FEATURES = {
         loop_over_artifacts,
         Expected(ran={"written": 3, "read": 3}, values={"joined[*]/read.Output": ["x", "y", "z"]}),
         change=_iterate_artifacts,
+    ),
+    "optional-artifacts": Feature(
+        optional_artifacts,
+        Expected(
+            ran={"written": 1, "maybe-read": 3, "named-tuple": 1, "read": 1, "echo": 1},
+            values={
+                "takes-an-optional-one/maybe-read.Output": "given",
+                "takes-an-optional-one-2/maybe-read.Output": "nothing given",
+                "maybe-read.Output": "nothing given",
+                "named-tuple.number": 7,
+                "named-tuple.items": [7],
+                "read.Output": "7",
+                "echo.Output": "7",
+            },
+        ),
     ),
     "lists-across-borders": Feature(
         lists_across_borders,

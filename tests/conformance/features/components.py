@@ -3,7 +3,7 @@
 # ruff: noqa: UP006, UP035, UP045, PLC0415, B006  # the SDK knows these forms only; a component imports inside itself
 
 import functools
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 from kfp import dsl
 from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Output, OutputPath, PipelineTaskFinalStatus
@@ -214,6 +214,14 @@ def kept_elsewhere(path: str, out: Output[Dataset]):
 
 
 @component
+def named_tuple(n: int) -> NamedTuple("Results", number=int, text=str, items=list, data=Dataset):  # type: ignore[valid-type]
+    data = Dataset(uri=dsl.get_uri("data"))
+    with open(data.path, "w") as file:
+        file.write(str(n))
+    return NamedTuple("Results", number=int, text=str, items=list, data=Dataset)(n, f"{n}", [n], data)
+
+
+@component
 def returned(s: str) -> Dataset:
     data = Dataset(uri=dsl.get_uri("another"), metadata={"made": "by hand"})
     with open(data.path, "w") as file:
@@ -230,6 +238,14 @@ def left_in(place: str, s: str) -> str:
     with open(path, "w") as file:
         file.write(s)
     return path
+
+
+@component
+def maybe_read(data: Optional[Input[Dataset]] = None) -> str:
+    if data is None:
+        return "nothing given"
+    with open(data.path) as file:
+        return file.read()
 
 
 @component
