@@ -65,6 +65,9 @@ URL_DOMAINS = [
 ]
 URL_ALLOW_HTTP = _flag("KFDASH_URL_ALLOW_HTTP")
 URL_CHECKS = _flag("KFDASH_URL_CHECKS", True)  # off: any host, port and address, private ones too
+STEP_LOG_MIB = int(_number("KFDASH_STEP_LOG_MIB", 200))  # of one step's log
+STEP_OUTPUT_MIB = int(_number("KFDASH_STEP_OUTPUT_MIB", 20 * 1024))  # that one step may write
+STEP_PROCESSES = int(_number("KFDASH_STEP_PROCESSES", 4096))  # that one step may have
 URL_TIMEOUT = _number("KFDASH_URL_TIMEOUT", 30)  # seconds for one package
 
 # --- Django ---

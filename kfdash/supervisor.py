@@ -141,13 +141,16 @@ class Supervisor:
         return self._program([doctor.redis_program(), *options], keep=[self.lock.descriptor])
 
     def _start_host(self) -> int:
-        places = {
+        told = {
             "--folder": settings.HOST_DIR,
             "--socket": settings.RUNTIME_DIR / "host.sock",
             "--artifacts": settings.ARTIFACTS_DIR,
             "--logs": settings.LOGS_DIR,
+            "--log-limit": settings.STEP_LOG_MIB,
+            "--output-limit": settings.STEP_OUTPUT_MIB,
+            "--process-limit": settings.STEP_PROCESSES,
         }
-        options = [str(text) for pair in places.items() for text in pair]
+        options = [str(text) for pair in told.items() for text in pair]
         command = [sys.executable, "-P", "-m", "runs.executors.local.host", *options]
         return self._program(command, keep=[self.lock.descriptor], settings_too=("KFDASH_STORE_OPTIONS",))
 

@@ -26,6 +26,7 @@ def parse(arguments: list[str] | None = None) -> Config:
     parser.add_argument("--log-limit", type=int, default=200, help="MiB of one step's log")
     parser.add_argument("--log-lines", type=int, default=2_000_000, help="lines of one step's log")
     parser.add_argument("--output-limit", type=int, default=20 * 1024, help="MiB that one step may write")
+    parser.add_argument("--process-limit", type=int, default=4096, help="processes that one step may have")
     parser.add_argument("--grace", type=float, default=10.0, help="seconds between SIGTERM and SIGKILL")
     parser.add_argument("--idle", type=float, default=300.0, help="seconds until a warm process that is not used ends")
     parser.add_argument("--pass", dest="pass_on", default="", help="names of own environment variables for steps, with commas")
@@ -39,6 +40,7 @@ def parse(arguments: list[str] | None = None) -> Config:
         log_bytes=given.log_limit * _MIB,
         log_lines=given.log_lines,
         output_bytes=given.output_limit * _MIB,
+        most_processes=given.process_limit,
         grace=given.grace,
         idle=given.idle,
         pass_on=tuple(name.strip() for name in given.pass_on.split(",") if name.strip()),
@@ -54,7 +56,7 @@ async def run(config: Config) -> None:
     host = Host(config)
     host.recover()
     server = await host.serve(config.socket)
-    tasks = [asyncio.create_task(host.warm_up()), asyncio.create_task(host.tend())]
+    tasks = [asyncio.create_task(host.warm_up()), asyncio.create_task(host.tend()), asyncio.create_task(host.count())]
     await over.wait()
     for task in tasks:
         task.cancel()

@@ -77,6 +77,7 @@ class Attempt:
         self.stopping = False
         self.verdict: Verdict | None = None  # why it is being ended, when it is not the user who asked
         self.step: Step | None = None
+        self.session = 0  # of its processes, while they run
         self.prepared: collecting.Prepared | None = None
         config = host.config
         self.log = StepLog(
@@ -242,6 +243,7 @@ class Attempt:
         where = stepenv.folders(self.record)
         env = stepenv.step_environment(order, self.record, environment.bin, os.environ, config.pass_on)
         job: dict[str, object] = {"folder": where["home"], "env": env, "file_limit": config.output_bytes}
+        job["process_limit"] = config.most_processes
         if warm:
             job |= {"module": EXECUTOR_MODULE, "source": recipe.source, "args": recipe.args, "python_path": [where["site"]]}
             env["_KFP_RUNTIME"] = "true"
@@ -264,24 +266,31 @@ class Attempt:
         if order.timeout:
             self._later(order.timeout, self._time_is_up)
         try:
-            self.host.started(await step.pid)
+            self.session = await step.pid
+            self.host.started(self.session)
             process = await step.ended
         finally:
             self.pipes.drain()
             self.log.finish()
             self.host.places.release()
-            self.step = None
+            self.step, self.session = None, 0
         return process
 
     def _time_is_up(self) -> None:
         assert self.order.timeout
         self.give_up(Verdict(f"took longer than its limit of {seconds(self.order.timeout)}", "timeout", True))
 
-    def give_up(self, verdict: Verdict) -> None:
-        """Ends it because it broke a limit."""
+    def give_up(self, verdict: Verdict, grace: float | None = None) -> None:
+        """Ends it because it broke a limit; `grace` is the host's where none is given."""
         if self.verdict is None and self.step is not None and not self.stopping:
             self.verdict = verdict
-            self.end(self.host.config.grace)
+            self.end(self.host.config.grace if grace is None else grace)
+
+    def too_many_processes(self, count: int) -> None:
+        """Ends it at once: what multiplies is not asked."""
+        limit = self.host.config.most_processes
+        reason = f"had {count:,} processes, more than the {limit:,} that a step may have"
+        self.give_up(Verdict(reason, "process-limit", True), grace=0)
 
     def _judge(self, process: Ended) -> Ending:
         assert self.prepared

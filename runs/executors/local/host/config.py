@@ -24,6 +24,7 @@ class Config:
     log_bytes: int = 200 * 1024 * 1024  # of one step's log
     log_lines: int = 2_000_000
     output_bytes: int = 20 * 1024**3  # what one step may write into its folders
+    most_processes: int = 4096  # of one step
     grace: float = 10.0  # between SIGTERM and SIGKILL when a time limit is reached or the host ends
     idle: float = 300.0  # until a warm process that is not used ends
     pass_on: tuple[str, ...] = ()  # names of environment variables that steps get from the host's

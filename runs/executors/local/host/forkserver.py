@@ -30,6 +30,8 @@ import types
 from typing import Any
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_MARK = "KFP_POD_NAME"  # the variable with the step's name
+_ENDED_FIRST = "500"  # where memory runs out the kernel ends a step before it ends the server
 _LINUX = sys.platform == "linux"
 _MEMORY_UNIT = 1024 if _LINUX else 1  # of ru_maxrss
 _LIBC = ctypes.CDLL(None) if _LINUX else None
@@ -130,7 +132,7 @@ class Server:
             if pid in self.steps:
                 ended = True
                 name = self.steps.pop(pid)
-                left = self.end_orphans(pid)
+                left = self.end_orphans(pid, name)
                 self.say({"id": name, "status": status, "peak": usage.ru_maxrss * _MEMORY_UNIT, "left": left})
         if ended and not self.steps:
             self.end_orphans(0)
@@ -152,12 +154,15 @@ class Server:
         except ChildProcessError:
             return None
 
-    def end_orphans(self, session: int) -> int:
-        """Ends processes that a step left behind (0: all that no step owns). Its orphans have become our children."""
+    def end_orphans(self, session: int, name: str = "") -> int:
+        """Ends processes that a step left behind (0: all that no step owns). Its orphans have become our children; those in
+        a session of their own are known by the step's name in their environment.
+        """
         ended: set[int] = set()
         deadline = time.monotonic() + 2  # for one that hangs in the kernel
         while time.monotonic() < deadline:
-            orphans = [pid for pid in _children() if pid not in self.steps and session in (0, _session(pid))]
+            left = [pid for pid in _children() if pid not in self.steps]
+            orphans = [pid for pid in left if session in (0, _session(pid)) or (name and _named(pid, name))]
             if not orphans:
                 break
             for pid in orphans:
@@ -198,6 +203,14 @@ def _children() -> list[int]:
         return []
 
 
+def _named(pid: int, name: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return f"{_MARK}={name}".encode() in file.read().split(b"\0")
+    except OSError:
+        return False
+
+
 def _session(pid: int) -> int:
     try:
         return os.getsid(pid)
@@ -212,11 +225,25 @@ def prepare(job: dict[str, Any]) -> None:
     """Folder, environment and limits of a step."""
     if job.get("file_limit"):
         resource.setrlimit(resource.RLIMIT_FSIZE, (job["file_limit"], job["file_limit"]))
+    if _LINUX:
+        with contextlib.suppress(OSError, ValueError):
+            limit_processes(job.get("process_limit", 0))
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+            file.write(_ENDED_FIRST)
     os.chdir(job["folder"])
     os.environ.clear()
     os.environ.update(job["env"])
     if "TZ" in job["env"]:
         time.tzset()
+
+
+def limit_processes(most: int) -> None:
+    """As the system counts them, for all processes of the user: those that are there, and `most` more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+    with open("/proc/loadavg") as file:
+        wanted = int(file.read().split()[3].rpartition("/")[2]) + most
+    if most and (soft == resource.RLIM_INFINITY or wanted < soft):
+        resource.setrlimit(resource.RLIMIT_NPROC, (wanted, hard))
 
 
 def run_command(argv: list[str]) -> None:

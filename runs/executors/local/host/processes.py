@@ -55,6 +55,19 @@ def sessions() -> set[int] | None:
     return found
 
 
+def many_in_sessions(limit: int) -> dict[int, int]:
+    """Sessions with more than `limit` processes, with their number. Costs little while the machine has no more than that."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        if int(pathlib.Path("/proc/loadavg").read_text().split()[3].rpartition("/")[2]) <= limit:
+            return {}
+    found: dict[int, int] = {}
+    for pid in _all():
+        with contextlib.suppress(OSError):
+            session = os.getsid(pid)
+            found[session] = found.get(session, 0) + 1
+    return {session: count for session, count in found.items() if count > limit}
+
+
 def kill_session(pid: int) -> None:
     """Ends the group of a process and, where they can be listed, all of its session."""
     with contextlib.suppress(OSError):

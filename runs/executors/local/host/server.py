@@ -35,6 +35,7 @@ Json = Any
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 _LOG = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MESSAGE = 256 * 1024 * 1024  # bytes of one request
+_COUNT_EVERY = 0.5  # seconds
 _REMEMBERED = 100_000  # names of attempts that were forgotten: a late order for one does nothing
 
 
@@ -218,6 +219,17 @@ class Host:
             self.memory_ran_out()
             for attempt in list(self.running.values()):
                 await attempt.watch_size()
+
+    async def count(self) -> None:
+        """Every moment: a step that multiplies is ended before there is no room for others."""
+        while True:
+            await asyncio.sleep(_COUNT_EVERY)
+            if not self.running:
+                continue
+            many = processes.many_in_sessions(self.config.most_processes)
+            for attempt in list(self.running.values()) if many else ():
+                if number := many.get(attempt.session):
+                    attempt.too_many_processes(number)
 
     async def close(self) -> None:
         """Ends all steps, gracefully first, and everything else."""
