@@ -15,12 +15,13 @@ from kfdash import outbox
 from pipelines import specifications
 from runs import models
 from runs.engine.inputs import value_in_scope
-from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind, Snapshot
+from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind, Snapshot, Values
 from runs.executing import executor
 from runs.execution.order import attempt_name, complete
 from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
 from runs.facts import encode
 from runs.rows import RowTasks, run_value, task_values
+from runs.vanished import makers, missing_inputs, missing_sentence
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,11 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
             task = tasks.get(order.path)
             if task is None or task.attempt != order.attempt or not task.under_way:
                 found.append((order, AttemptStopped(order.path, order.attempt, timezone.now())))
+                continue
+            if missing := missing_inputs(task.inputs or Values()):
+                why = missing_sentence(missing, makers(missing))
+                fact = AttemptFailed(order.path, order.attempt, timezone.now(), why, "input-gone", retryable=False)
+                found.append((order, fact))
                 continue
             task_spec, component = spec.at(order.path)
             try:

@@ -68,6 +68,7 @@ def _known(run: models.Run, value: ArtifactValue) -> int | None:
         uri=value["uri"],
         type=value["type"],
         schema_version=value["schema_version"],
+        gone_at=None,
         run__specification__name=run.specification.name,
     )
     newest = candidates.order_by("-created_at", "-id").values_list("pk", "metadata")[:_LOOKED_AT]

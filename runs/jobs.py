@@ -12,7 +12,7 @@ from celery import shared_task
 from django.db import OperationalError, close_old_connections
 
 from kfdash import outbox
-from runs import dispatch, driver, importing, removal
+from runs import dispatch, driver, importing, removal, vanished
 from runs.facts import decode
 
 log = logging.getLogger(__name__)
@@ -75,3 +75,9 @@ def import_artifact(order_id: int) -> None:
 def remove_run(run_id: str, pipeline_root: str, running: list[tuple[str, int]]) -> None:
     """Queue `io`: removes what a deleted run left behind."""
     removal.remove_run(run_id, pipeline_root, [(path, number) for path, number in running])
+
+
+@shared_task(name="runs.jobs.look_for_artifacts", ignore_result=True)
+def look_for_artifacts() -> None:
+    """Queue `io`: measures new artifacts, and finds those that are in the store no more."""
+    vanished.look_for_artifacts()

@@ -137,7 +137,10 @@ class Task(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "path"], name="task_path")]
-        indexes = [models.Index(fields=["run", "parent"], name="task_parent")]
+        indexes = [
+            models.Index(fields=["run", "parent"], name="task_parent"),
+            models.Index(fields=["cached_from"], name="task_cached_from", condition=~models.Q(cached_from="")),
+        ]
 
 
 class Attempt(models.Model):
@@ -229,12 +232,13 @@ class Artifact(models.Model):
     custom_path = models.TextField(default="", blank=True)
     size = models.BigIntegerField(null=True, help_text="bytes, None while not known, or where there was nothing")
     created_at = models.DateTimeField(default=timezone.now)
-    looked_at = models.DateTimeField(null=True, help_text="when it was first looked for in the store")
+    looked_at = models.DateTimeField(null=True, help_text="when it was last looked for in the store")
     gone_at = models.DateTimeField(null=True, help_text="when it was found to be in the store no more")
 
     class Meta:
         indexes = [
             models.Index(fields=["id"], name="artifact_unseen", condition=models.Q(looked_at__isnull=True)),
+            models.Index(fields=["looked_at"], name="artifact_looked", condition=models.Q(gone_at__isnull=True)),
             models.Index(fields=["id"], name="artifact_gone", condition=models.Q(gone_at__isnull=False)),
             models.Index(fields=["run", "path"], name="artifact_of_task"),
             models.Index(fields=["namespace", "-created_at", "-id"], name="artifact_newest"),

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _TICK = 1.0  # seconds
 _RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
+_ARTIFACTS_EVERY = 60
 _LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
 _MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
@@ -149,6 +150,8 @@ def tick(number: int) -> None:
     look_at_late_runs()
     if number % _FORGET_EVERY == 0:
         forget_ended()
+    if number % _ARTIFACTS_EVERY == _ARTIFACTS_EVERY - 1:
+        outbox.enqueue("runs.jobs.look_for_artifacts")
 
 
 def have_all_looked_over() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.spec.model import ArtifactType, ComponentSpec, ContainerSpec, PipelineSpec, TaskSpec
@@ -51,6 +52,66 @@ def parts(*, spec: PipelineSpec, component: ComponentSpec, inputs: Values, claim
         "outputArtifactsSpec": {"executor-logs": _LOGS, **{name: _without_empty(value) for name, value in outputs.items()}},
     }
     return _without_empty(whole)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something in which two fingerprints differ: what, a name where it has one, and both values where they can be shown."""
+
+    what: str  # `input`, `input-artifact`, `image`, `command`, `volumes`, `output`, `cache-key`
+    name: str = ""
+    before: Json = None
+    after: Json = None
+
+    @property
+    def sentence(self) -> str:
+        """In words: "`threshold` 0.5 → 0.6"."""
+        match self.what:
+            case "input":
+                return f"`{self.name}` {_short(self.before)} → {_short(self.after)}"
+            case "input-artifact":
+                return f"input artifact `{self.name}` is another one"
+            case "image":
+                return f"image {self.before} → {self.after}"
+            case "command":
+                return "code or command changed"
+            case "volumes":
+                return "mounted volumes changed"
+            case "cache-key":
+                return f"cache key {_short(self.before)} → {_short(self.after)}"
+        return f"output `{self.name}` is declared differently"
+
+
+def differences(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[Difference]:
+    """In what the `parts` of two fingerprints differ, inputs first. A value that only one of them has is None in the other."""
+    found = [
+        Difference("input", name, old, new)
+        for name, old, new in _unequal(before.get("inputParameterValues", {}), after.get("inputParameterValues", {}))
+    ]
+    found += [
+        Difference("input-artifact", name)
+        for name, _, _ in _unequal(before.get("inputArtifactNames", {}), after.get("inputArtifactNames", {}))
+    ]
+    old_container, new_container = before.get("containerSpec", {}), after.get("containerSpec", {})
+    for member, what in (("image", "image"), ("cmdArgs", "command"), ("pvcNames", "volumes")):
+        old, new = old_container.get(member), new_container.get(member)
+        if old != new:
+            found.append(Difference(what, "", old, new) if what == "image" else Difference(what))
+    for section in ("outputParametersSpec", "outputArtifactsSpec"):
+        found += [Difference("output", name) for name, _, _ in _unequal(before.get(section, {}), after.get(section, {}))]
+    return found
+
+
+def _unequal(before: Mapping[str, Json], after: Mapping[str, Json]) -> list[tuple[str, Json, Json]]:
+    pairs = ((name, before.get(name), after.get(name)) for name in dict.fromkeys([*after, *before]))
+    return [(name, old, new) for name, old, new in pairs if to_json_text(old) != to_json_text(new)]
+
+
+def _short(value: Json, limit: int = 60) -> str:
+    if value is None:
+        return "nothing"
+    text = to_json_text(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _type(type: ArtifactType) -> dict[str, str]:

@@ -3,6 +3,27 @@
 from __future__ import annotations
 
 from runs.services.again import NotAgain, Plan, carry_arguments, plan_again, run_again
+from runs.services.bulk import (
+    MOST_AT_ONCE,
+    Bulk,
+    TooMany,
+    archive_runs,
+    delete_runs,
+    restore_runs,
+    stop_runs,
+    tag_runs,
+)
+from runs.services.cache import (
+    Explanation,
+    cache_entries,
+    cache_summary,
+    cached_tasks_of,
+    entry_sizes,
+    evict_before,
+    evict_entries,
+    evict_pipeline,
+    explain_miss,
+)
 from runs.services.control import (
     NotPausable,
     NotRetriable,
@@ -22,36 +43,54 @@ from runs.services.experiments import (
     delete_experiment,
     restore_experiment,
 )
-from runs.services.keeping import ExperimentArchived, archive_run, delete_run, deletion_preview, restore_run
+from runs.services.keeping import ExperimentArchived, archive_run, delete_run, deletion_preview, restore_run, set_run_tags
 from runs.services.launching import ArgumentsRefused, NotLaunchable, launch_run
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
+    "MOST_AT_ONCE",
     "ArgumentsRefused",
+    "Bulk",
     "DefaultExperimentStays",
     "ExperimentArchived",
     "ExperimentExists",
+    "Explanation",
     "NotAgain",
     "NotLaunchable",
     "NotPausable",
     "NotRetriable",
     "NotStoppable",
     "Plan",
+    "TooMany",
     "archive_experiment",
     "archive_run",
+    "archive_runs",
+    "cache_entries",
+    "cache_summary",
+    "cached_tasks_of",
     "carry_arguments",
     "create_experiment",
     "default_experiment",
     "delete_experiment",
     "delete_run",
+    "delete_runs",
     "deletion_preview",
+    "entry_sizes",
+    "evict_before",
+    "evict_entries",
+    "evict_pipeline",
+    "explain_miss",
     "launch_run",
     "pause_run",
     "plan_again",
     "restore_experiment",
     "restore_run",
+    "restore_runs",
     "resume_run",
     "retry_run",
     "run_again",
+    "set_run_tags",
     "stop_run",
+    "stop_runs",
+    "tag_runs",
 ]
