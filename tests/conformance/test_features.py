@@ -21,7 +21,7 @@ from tests.running import wait_for
 
 pytest.importorskip("kfp", reason="the pipelines are compiled with the KFP SDK")
 
-from tests.conformance.features import FEATURES, artifacts, endings, values  # noqa: E402
+from tests.conformance.features import FEATURES, artifacts, by_hand, endings, values  # noqa: E402
 from tests.conformance.features.feature import Feature  # noqa: E402
 
 pytestmark = pytest.mark.conformance
@@ -30,8 +30,10 @@ ALL = [pytest.param(name, one.expected, one, id=name) for name, one in FEATURES.
 
 @pytest.mark.parametrize(("name", "expected", "feature"), ALL)
 def test_the_feature_does_what_the_language_says(name: str, expected: Expected, feature: Feature, passes: Passes) -> None:
-    for one in passes[name].result():
+    seen = passes[name].result()
+    for one in seen:
         expected.compare(one)
+    assert "<svg" in seen[-1].api.text(f"/runs/{seen[-1].run_id}/")
 
 
 @pytest.mark.parametrize(("name", "expected", "feature"), [one for one in ALL if one.values[1].passes > 1])
@@ -81,6 +83,48 @@ def test_what_cannot_be_imported_fails_its_reader_with_the_reason(launcher: Laun
     artifacts.IMPORTS.compile_to(package)
     seen = launcher.wait(launcher.launch({"uri": served + ".missing"}, **launcher.upload(package)))
     assert seen.state == "FAILED" and "404" in seen.tasks["read"]["reason"], seen.story
+
+
+def test_an_older_component_runs_as_a_pipeline_of_one_step(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "older.yaml"
+    Feature(by_hand.OLDER_COMPONENT, Expected(ran=None)).compile_to(package)
+    seen = launcher.wait(launcher.launch({"a": 5}, **launcher.upload(package)))
+    Expected(ran={"old-adder": 1}, values={"old-adder.sum": 7, ".sum": 7}, printed={"old-adder": ["5 + 2"]}).compare(seen)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"secretAsEnv": [{"secretName": "s", "keyToEnv": [{"secretKey": "k", "envVar": "E"}]}]}, "secret"),
+        ({"secretAsVolume": [{"secretName": "s", "mountPath": "/s"}]}, "secret"),
+        ({"configMapAsEnv": [{"configMapName": "c", "keyToEnv": [{"configMapKey": "k", "envVar": "E"}]}]}, "config map"),
+        ({"pvcMount": [{"constant": "claim", "mountPath": "/data"}]}, "claim"),
+    ],
+    ids=("secret-env", "secret-volume", "config-map", "claim"),
+)
+def test_what_needs_a_cluster_is_refused_at_launch_with_a_sentence(
+    settings: dict[str, Any], words: str, launcher: Launcher, tmp_path: pathlib.Path
+) -> None:
+    package = tmp_path / "settings.yaml"
+    platform = {"deploymentSpec": {"executors": {"exec-say": settings}}}
+    Feature(by_hand.ONE_STEP, Expected(ran=None), platform=platform).compile_to(package)
+    assert words in _refusal(launcher, {}, **launcher.upload(package)).lower()
+
+
+def test_what_only_affects_placement_is_run_all_the_same(launcher: Launcher, tmp_path: pathlib.Path) -> None:
+    package = tmp_path / "placement.yaml"
+    settings = {
+        "nodeSelector": {"labels": {"disk": "fast"}},
+        "tolerations": [{"key": "k", "operator": "Exists"}],
+        "imagePullPolicy": "Always",
+        "podMetadata": {"labels": {"a": "b"}, "annotations": {"c": "d"}},
+        "imagePullSecret": [{"secretName": "s"}],
+    }
+    platform = {"deploymentSpec": {"executors": {"exec-say": settings}}}
+    expected = Expected(ran={"say": 1}, printed={"say": ["hello"]}, passes=1)
+    Feature(by_hand.ONE_STEP, expected, platform=platform).compile_to(package)
+    for one in launcher.passes(package, expected):
+        expected.compare(one)
 
 
 def test_a_value_that_is_no_choice_is_refused_with_a_sentence(launcher: Launcher, tmp_path: pathlib.Path) -> None:

@@ -129,6 +129,21 @@ FIELD_THAT_IS_NOT_THERE = document(
     root={"inputDefinitions": {"parameters": {"d": {"parameterType": "STRUCT", "defaultValue": {"a": {"b": [1, {"x": 2}]}}}}}},
 )
 
+ONE_STEP = document("one-step", {"say": say("hello")})
+
+OLDER_COMPONENT = {
+    "name": "Old adder",
+    "inputs": [{"name": "a", "type": "Integer"}, {"name": "b", "type": "Integer", "default": "2"}],
+    "outputs": [{"name": "sum", "type": "Integer"}],
+    "implementation": {
+        "container": {
+            "image": "any",
+            "command": ["sh", "-c", 'echo "$0 + $1"; echo $(($0 + $1)) > "$2"'],
+            "args": [{"inputValue": "a"}, {"inputValue": "b"}, {"outputPath": "sum"}],
+        }
+    },
+}
+
 RETRY_WINDOW = document(
     "retry-window",
     {

@@ -22,6 +22,34 @@ def echo_or_default(s: str = "the default") -> str:
     return s
 
 
+@dsl.component(base_image="python:3.11", packages_to_install=["tomli-w==1.2.0"])
+def with_a_package(d: dict) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(d)
+
+
+@dsl.component(base_image="python:3.11", packages_to_install=["tomli-w==1.2.0"], use_venv=True)
+def with_a_package_in_a_venv(d: dict) -> str:
+    import tomli_w
+
+    return tomli_w.dumps(d)
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def with_the_sdk_of_the_image(s: str) -> str:
+    return s.upper()
+
+
+def _twice(s: str) -> str:
+    return s * 2
+
+
+@dsl.component(base_image="python:3.11", additional_funcs=[_twice])
+def with_another_function(s: str) -> str:
+    return _twice(s)
+
+
 @component
 def shown(n: int = -1, x: float = -1.5, b: bool = True, s: str = "unset", v: list = ["unset"], d: dict = {"un": "set"}) -> str:
     return repr((n, x, b, s, v, d))

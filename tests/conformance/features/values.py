@@ -24,6 +24,10 @@ from tests.conformance.features.components import (
     structured,
     typed_files,
     unset,
+    with_a_package,
+    with_a_package_in_a_venv,
+    with_another_function,
+    with_the_sdk_of_the_image,
 )
 from tests.conformance.features.feature import Feature
 from tests.conformance.seen import Seen
@@ -118,6 +122,14 @@ def settings_of_steps(image: str = "python:3.11", cpu: str = "1", memory: str = 
     configured()
     named = echo(s="named").set_display_name('Ein <b>Schritt</b> & "mehr" 😀')
     echo(s="cached by key").set_caching_options(True, cache_key="one key").after(named)
+
+
+@dsl.pipeline(name="what-components-bring")
+def what_components_bring():
+    with_a_package(d={"a": "b"})
+    with_a_package_in_a_venv(d={"a": "c"})
+    with_the_sdk_of_the_image(s="x")
+    with_another_function(s="y")
 
 
 @dsl.pipeline(name="literal-choices")
@@ -301,6 +313,31 @@ FEATURES = {
             ran={"environment": 1, "configured": 1, "echo": 1, "echo-2": 1},
             values={"configured.Output": "TaskConfig"},
             check=_environment_seen,
+        ),
+    ),
+    "what-components-bring": Feature(
+        what_components_bring,
+        Expected(
+            ran={f"with-{what}": 1 for what in ("a-package", "a-package-in-a-venv", "the-sdk-of-the-image", "another-function")},
+            values={
+                "with-a-package.Output": 'a = "b"\n',
+                "with-a-package-in-a-venv.Output": 'a = "c"\n',
+                "with-the-sdk-of-the-image.Output": "X",
+                "with-another-function.Output": "yy",
+            },
+        ),
+    ),
+    "component-alone": Feature(
+        echo, Expected(ran={"echo": 1}, arguments={"s": _ODD}, values={"echo.Output": _ODD, ".Output": _ODD})
+    ),
+    "container-alone": Feature(
+        put_together,
+        Expected(
+            ran={"put-together": 1},
+            arguments={"name": "n", "maybe": "m"},
+            printed={
+                "put-together": ["[--name=n;]", "[--maybe]", "[m]", "[abd]", "[--given=d]", "[nothing is left of this]"],
+            },
         ),
     ),
     "literal-choices": Feature(
