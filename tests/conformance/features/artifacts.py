@@ -22,11 +22,13 @@ from tests.conformance.features.components import (
     left_in,
     maybe_read,
     metadata_of,
+    moved,
     named_tuple,
     nothing_written,
     read,
     read_two,
     returned,
+    told_by_hand,
     with_metadata,
     written,
 )
@@ -68,6 +70,14 @@ def files_and_folders(path: str):
 def takes_lists(files: Input[List[Dataset]], one: Input[Dataset], same: Input[Dataset]) -> str:
     joined(files=files)
     return read_two(first=one, second=same).output
+
+
+@dsl.pipeline(name="changed-addresses")
+def changed_addresses():
+    moved(uri="oci://registry.example/model:1")
+    moved(uri="https://example.com/a file")
+    moved(uri="s3://another-bucket/place")
+    told_by_hand()
 
 
 @dsl.pipeline(name="takes-an-optional-one")
@@ -197,6 +207,13 @@ def _uris(seen: Seen) -> None:
     assert nothing["type"] == "system.Dataset"
 
 
+def _addresses(seen: Seen) -> None:
+    found = [seen.artifacts(path, "out")[0]["uri"] for path in ("moved", "moved-2")]
+    assert found == ["oci://registry.example/model:1", "https://example.com/a file"]
+    assert "s3://another-bucket/place" in seen.tasks["moved-3"]["reason"], seen.story
+    assert set(seen.tasks["told-by-hand"]["outputs"]["artifacts"]) == {"out"}
+
+
 def _registered_once_or_anew(seen: Seen) -> None:
     (fixed,), (new,) = seen.artifacts("importer", "artifact"), seen.artifacts("importer-2", "artifact")
     assert fixed["uri"] == new["uri"] and fixed["artifact_id"] != new["artifact_id"]
@@ -272,6 +289,18 @@ FEATURES = {
         loop_over_artifacts,
         Expected(ran={"written": 3, "read": 3}, values={"joined[*]/read.Output": ["x", "y", "z"]}),
         change=_iterate_artifacts,
+    ),
+    "changed-addresses": Feature(
+        changed_addresses,
+        Expected(
+            state="FAILED",
+            ran={"moved": 1, "moved-2": 1, "moved-3": 1, "told-by-hand": 1},
+            failed=("moved-3",),
+            values={"told-by-hand.n": 4, "told-by-hand.s": "from a file"},
+            texts={"told-by-hand.out": ["data"]},
+            metadata={"told-by-hand.out": {"told": True}},
+            check=_addresses,
+        ),
     ),
     "optional-artifacts": Feature(
         optional_artifacts,

@@ -250,6 +250,11 @@ def named_tuple(n: int) -> NamedTuple("Results", number=int, text=str, items=lis
 
 
 @component
+def moved(uri: str, out: Output[Artifact]):
+    out.uri = uri
+
+
+@component
 def returned(s: str) -> Dataset:
     data = Dataset(uri=dsl.get_uri("another"), metadata={"made": "by hand"})
     with open(data.path, "w") as file:
@@ -319,6 +324,18 @@ def artifact_placeholders(data: Input[Dataset], many: Input[List[Dataset]], out:
         command=["sh", "-c", 'cat "$1"; printf "\n"; printf "%s\n" "$@"; printf made > "$5"', "sh"],
         args=[data.path, data.uri, data.metadata["k"], many, out.path, dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER],
     )
+
+
+@dsl.container_component
+def told_by_hand(n: OutputPath(int), s: OutputPath(str), out: Output[Dataset]):  # type: ignore[valid-type]
+    """Writes the executor's output file itself: its values win over those in files, what is not declared is left alone."""
+    told = (
+        '{"parameterValues": {"n": 4, "undeclared": 1}, "artifacts": {"out": {"artifacts": [{"metadata": {"told": true}}]},'
+        ' "other": {"artifacts": [{}]}}}'
+    )
+    script = 'echo 3 > "$0"; printf "from a file" > "$1"; printf data > "$2"; mkdir -p "${3%/*}"; printf %s "$4" > "$3"'
+    path = dsl.PIPELINE_TASK_EXECUTOR_OUTPUT_PATH_PLACEHOLDER
+    return dsl.ContainerSpec(image="any", command=["sh", "-c", script], args=[n, s, out.path, path, told])
 
 
 @dsl.container_component

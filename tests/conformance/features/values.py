@@ -145,9 +145,10 @@ def cached_by_key(s: str):
 
 
 @dsl.pipeline(name="said-again")
-def said_again(s: str, d: dict = {}):
+def said_again(s: str, d: dict = {}, default: str = "[[RunUUID]]"):
     echo(s=s)
     structured(d=d)
+    echo(s=default)
 
 
 @dsl.pipeline(name="odd-names", display_name='Odd names: ü/"&<', description="two\nlines")
