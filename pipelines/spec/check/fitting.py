@@ -140,8 +140,8 @@ def loop_items(scope: Scope, task: TaskSpec, component: ComponentSpec, place: Pl
                 message = f"Item {index + 1} of the loop is {kind}, but `{iterator.item_input}` is of the type {wanted.type}."
                 yield Finding((*place, "items", "raw"), message)
     elif iterator.over_artifacts:
-        definition = _artifact_source(scope, task.artifacts[iterator.items_input]) if iterator.items_input else None
-        if definition is not None and not definition.is_list:
+        given_artifact = task.artifacts.get(iterator.items_input)
+        if given_artifact is not None and _is_one_artifact(scope, given_artifact):
             yield Finding((*place, "items"), f"The loop goes over `{iterator.items_input}`, which is one artifact, not a list.")
     elif iterator.items_input:
         given = task.parameters[iterator.items_input]
@@ -218,6 +218,19 @@ def _artifact_source(scope: Scope, given: ArtifactInput) -> ArtifactDefinition |
     if scope.dag.tasks[source.producer].iterator:
         return ArtifactDefinition(found.type, is_list=True)
     return ArtifactDefinition(found.type) if component.dag else found  # as for parameters: an inner group's list may be none
+
+
+def _is_one_artifact(scope: Scope, given: ArtifactInput) -> bool:
+    """Whether a source gives no list, by what is declared."""
+    source = given.source
+    if isinstance(source, FromTask):
+        component = scope.component_of(source.producer)
+        if scope.dag.tasks[source.producer].iterator:
+            return False
+        if component is not None and component.dag:
+            return source.key in component.output_artifacts and not component.output_artifacts[source.key].is_list
+    found = _artifact_source(scope, given)
+    return found is not None and not found.is_list
 
 
 def output_artifact(scope: Scope, name: str, selector: ArtifactSelector, place: Place) -> Iterator[Finding]:

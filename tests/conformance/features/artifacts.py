@@ -72,6 +72,30 @@ def takes_lists(files: Input[List[Dataset]], one: Input[Dataset], same: Input[Da
     return read_two(first=one, second=same).output
 
 
+@dsl.pipeline(name="makes-many")
+def makes_many() -> List[Dataset]:
+    with dsl.ParallelFor(["x", "y", "z"]) as item:
+        each = written(s=item)
+    return dsl.Collected(each.outputs["out"])
+
+
+@dsl.pipeline(name="goes-over-many")
+def goes_over_many(files: Input[List[Dataset]]):
+    with dsl.ParallelFor(files) as one:
+        read(data=one)
+
+
+@dsl.pipeline(name="loops-over-lists")
+def loops_over_lists():
+    made = makes_many()
+    goes_over_many(files=made.output)
+    with dsl.ParallelFor(made.output, parallelism=1) as one:
+        content = read(data=one)
+        with dsl.If(content.output == "y"):
+            read_two(first=one, second=one)
+    joined(files=made.output)
+
+
 @dsl.pipeline(name="changed-addresses")
 def changed_addresses():
     moved(uri="oci://registry.example/model:1")
@@ -300,6 +324,20 @@ FEATURES = {
             texts={"told-by-hand.out": ["data"]},
             metadata={"told-by-hand.out": {"told": True}},
             check=_addresses,
+        ),
+    ),
+    "loops-over-lists": Feature(
+        loops_over_lists,
+        Expected(
+            ran={"written": 3, "read": 6, "read-two": 1, "joined": 1},
+            values={
+                "goes-over-many/for-loop-1[*]/read.Output": ["x", "y", "z"],
+                "for-loop-1[*]/read.Output": ["x", "y", "z"],
+                "for-loop-1[1]/condition-2/read-two.Output": "yy",
+                "joined.Output": "x|y|z",
+            },
+            skipped=("for-loop-1[0]/condition-2", "for-loop-1[2]/condition-2"),
+            limits={"for-loop-1": 1},
         ),
     ),
     "optional-artifacts": Feature(
