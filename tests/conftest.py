@@ -58,3 +58,13 @@ def django_db_modify_db_settings() -> Iterator[None]:
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         settings.DATABASES["default"]["TEST"]["NAME"] = str(_folder / "test.sqlite3")
     yield
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """For tests on rows: nothing leaves for Celery, for Redis or for pages; this is what would have."""
+    jobs: list[tuple] = []
+    monkeypatch.setattr("kfdash.outbox._send", lambda job, args: jobs.append((job, *args)))
+    monkeypatch.setattr("kfdash.outbox.hand_over", lambda run_id, facts: jobs.append(("facts", run_id, facts)))
+    monkeypatch.setattr("kfdash.live.publish_run", lambda run_id, message: jobs.append(("live", run_id, message)))
+    return jobs

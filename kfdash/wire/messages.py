@@ -194,6 +194,16 @@ class Labels(_Field):
         return data
 
 
+@extend_schema_field({"type": "array", "items": {"type": "string"}})
+class Texts(_Field):
+    """A list of texts."""
+
+    def to_internal_value(self, data: Any) -> list[str]:
+        if not isinstance(data, list) or not all(isinstance(value, str) for value in data):
+            raise serializers.ValidationError("a list of texts is expected")
+        return data
+
+
 @extend_schema_field({"type": "object", "additionalProperties": {}})
 class Struct(_Field):
     """A free object."""

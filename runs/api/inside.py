@@ -1,4 +1,4 @@
-"""`/apis/kfdash/v1`: what KFP's API does not tell of a run: its task tree, logs, events and artifacts; and the cache."""
+"""`/apis/kfdash/v1`: what KFP's API does not tell of a run: its task tree, logs, events and artifacts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from runs import logs, models
 from runs.api.answers import display_name
 from runs.api.nodes import attempt_of, text_log
 from runs.api.requests import run_of
-from runs.api.serializers import ArtifactMessage, ListArtifacts, ListCacheEntries, ListEvents, ListTasks, LogPage
+from runs.api.serializers import ArtifactMessage, ListArtifacts, ListEvents, ListTasks, LogPage
 from runs.engine.model import Phase
 
 Row = TypeVar("Row", bound=Model)
@@ -48,18 +48,6 @@ ARTIFACTS = Listing(
         "type": Column("type"),
         "uri": Column("uri"),
         "path": Column("path"),
-        "created_at": Column("created_at", Kind.TIME),
-    },
-)
-CACHE = Listing(
-    "CacheEntry",
-    {
-        "entry_id": Column("id", Kind.NUMBER),
-        "pipeline_name": Column("pipeline_name"),
-        "fingerprint": Column("fingerprint"),
-        "run_id": Column("run_id", Kind.ID),
-        "path": Column("path"),
-        "hits": Column("hits", Kind.NUMBER),
         "created_at": Column("created_at", Kind.TIME),
     },
 )
@@ -96,9 +84,9 @@ def _task(task: models.Task, attempts: Iterable[models.Attempt]) -> dict[str, An
             "id": task_uuid(str(task.run_id), task.path),
             "name": display_name(task.path),
             "cached_from": {"run_id": run_id, "path": path} if run_id else None,
-            "ready_at": _precise(task.ready_at),
-            "started_at": _precise(task.started_at),
-            "finished_at": _precise(task.finished_at),
+            "ready_at": precise(task.ready_at),
+            "started_at": precise(task.started_at),
+            "finished_at": precise(task.finished_at),
             "attempts": [_attempt(attempt) for attempt in attempts],
         }
     )
@@ -106,11 +94,11 @@ def _task(task: models.Task, attempts: Iterable[models.Attempt]) -> dict[str, An
 
 def _attempt(attempt: models.Attempt) -> dict[str, Any]:
     fields = {name: getattr(attempt, name) for name in _SAME_IN_ATTEMPTS}
-    times = {name: _precise(getattr(attempt, name)) for name in _ATTEMPT_TIMES}
+    times = {name: precise(getattr(attempt, name)) for name in _ATTEMPT_TIMES}
     return {name: value for name, value in (fields | times).items() if value not in (None, "")}
 
 
-def _precise(at: datetime | None) -> str | None:
+def precise(at: datetime | None) -> str | None:
     """A time with microseconds, None where it has not come."""
     return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
@@ -146,7 +134,7 @@ class LogView(WireView):
         found = [
             {
                 "number": line.number,
-                "at": _precise(datetime.fromtimestamp(line.at / 1_000_000, UTC)),
+                "at": precise(datetime.fromtimestamp(line.at / 1_000_000, UTC)),
                 "stream": streams.get(line.stream, line.stream),
                 "text": line.text,
             }
@@ -198,7 +186,7 @@ class EventsView(WireView):
             compact(
                 {
                     "number": row.number,
-                    "at": _precise(row.at),
+                    "at": precise(row.at),
                     "kind": row.kind,
                     "path": row.path,
                     "attempt": row.attempt,
@@ -221,7 +209,7 @@ class ArtifactsView(WireView):
     def get(self, request: Request) -> Response:
         """List artifacts."""
         query = Query(request.GET)
-        page = ARTIFACTS.page(_of_run(models.Artifact.objects.filter(namespace=""), query.text("run_id")), query)
+        page = ARTIFACTS.page(of_run(models.Artifact.objects.filter(namespace=""), query.text("run_id")), query)
         return Response(page.answer("artifacts", [_artifact(row) for row in page.rows]))
 
 
@@ -261,44 +249,12 @@ def _artifact(row: models.Artifact) -> dict[str, Any]:
             "uri": row.uri,
             "metadata": row.metadata,
             "size": str(row.size) if row.size else "",
-            "created_at": _precise(row.created_at),
+            "created_at": precise(row.created_at),
         }
     )
 
 
-class CacheView(WireView):
-    """`/cache`."""
-
-    @extend_schema(
-        parameters=[OpenApiParameter("run_id", str, description="Only those that this run made."), *LISTING],
-        responses={200: ListCacheEntries} | error_responses(),
-        tags=[_TAG],
-    )
-    def get(self, request: Request) -> Response:
-        """List what the cache holds."""
-        query = Query(request.GET)
-        page = CACHE.page(_of_run(models.CacheEntry.objects.filter(namespace=""), query.text("run_id")), query)
-        return Response(page.answer("entries", [_entry(row) for row in page.rows]))
-
-
-def _entry(row: models.CacheEntry) -> dict[str, Any]:
-    return compact(
-        {
-            "entry_id": str(row.pk),
-            "pipeline_name": row.pipeline_name,
-            "fingerprint": row.fingerprint,
-            "run_id": str(row.run_id),
-            "path": row.path,
-            "outputs": row.outputs,
-            "seconds": row.seconds,
-            "hits": row.hits,
-            "created_at": _precise(row.created_at),
-            "last_hit_at": _precise(row.last_hit_at),
-        }
-    )
-
-
-def _of_run(rows: QuerySet[Row], run_id: str) -> QuerySet[Row]:
+def of_run(rows: QuerySet[Row], run_id: str) -> QuerySet[Row]:
     """The rows of one run, or all where none is named."""
     if not run_id:
         return rows

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kfdash.wire.errors import not_found
+from kfdash.wire.errors import WireError, invalid, not_found
 from kfdash.wire.reading import read_id
+from pipelines.models import PipelineVersion
 from runs import models
+from runs.services import ArgumentsRefused
 
 
 def run_of(text: str) -> models.Run:
@@ -23,3 +25,25 @@ def experiment_of(text: str) -> models.Experiment:
     if row is None:
         raise not_found("Experiment", text)
     return row
+
+
+def version_of(pipeline_id: str, version_id: str) -> PipelineVersion:
+    """The version that is referred to; the latest of the pipeline where none is named. Raises WireError: 400."""
+    rows = PipelineVersion.objects.select_related("specification").defer("package")
+    pipeline, key = read_id(pipeline_id), read_id(version_id)
+    if not version_id:
+        found = rows.filter(pipeline=pipeline).order_by("-created_at", "-number").first() if pipeline else None
+        if found is None:
+            raise invalid(f"Pipeline {pipeline_id[:80] or '(without an id)'} has no version.")
+        return found
+    found = rows.filter(pk=key).first() if key else None
+    if found is None:
+        raise invalid(f"PipelineVersion {version_id[:80]} not found.")
+    if pipeline_id and found.pipeline_id != pipeline:
+        raise invalid(f"PipelineVersion {version_id} does not belong to pipeline {pipeline_id[:80]}.")
+    return found
+
+
+def refused_arguments(error: ArgumentsRefused) -> WireError:
+    """400, with the sentence for each input."""
+    return invalid(" ".join(f"{name}: {sentence}" for name, sentence in error.errors.items()))

@@ -24,7 +24,7 @@ from pipelines.spec.problems import Refused
 from runs import models, services
 from runs.api.answers import new_run_answer, run_answer, run_answers
 from runs.api.experiments import STORAGE_WORDS
-from runs.api.requests import experiment_of, run_of
+from runs.api.requests import experiment_of, refused_arguments, run_of, version_of
 from runs.api.serializers import ListRuns, RunMessage
 from runs.engine.model import State
 
@@ -189,7 +189,7 @@ def _launch(sent: dict[str, Any], by: str) -> models.Run:
     except Refused as error:
         raise invalid("\n".join(str(problem) for problem in error.problems)) from None
     except services.ArgumentsRefused as error:
-        raise invalid(" ".join(f"{name}: {sentence}" for name, sentence in error.errors.items())) from None
+        raise refused_arguments(error) from None
     except services.NotLaunchable as error:
         raise WireError(Code.FAILED_PRECONDITION, str(error)) from None
 
@@ -209,7 +209,7 @@ def _own_id(text: str) -> Any:
 def _source(sent: dict[str, Any]) -> PipelineVersion | Document:
     """What is to run: a version, or the pipeline that is in the request."""
     if reference := sent.get("pipeline_version_reference"):
-        return _version(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", ""))
+        return version_of(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", ""))
     inline = sent.get("pipeline_spec")
     if not inline:
         raise invalid("The run needs a pipeline: a pipeline_version_reference or a pipeline_spec.")
@@ -217,20 +217,3 @@ def _source(sent: dict[str, Any]) -> PipelineVersion | Document:
     if "pipeline_spec" in inline:
         inline, platform = inline["pipeline_spec"], inline.get("platform_spec")
     return parse_json(inline, platform)
-
-
-def _version(pipeline_id: str, version_id: str) -> PipelineVersion:
-    """The version that is referred to; the latest of the pipeline where none is named."""
-    rows = PipelineVersion.objects.select_related("specification").defer("package")
-    pipeline, key = read_id(pipeline_id), read_id(version_id)
-    if not version_id:
-        found = rows.filter(pipeline=pipeline).order_by("-created_at", "-number").first() if pipeline else None
-        if found is None:
-            raise invalid(f"Pipeline {pipeline_id[:80] or '(without an id)'} has no version.")
-        return found
-    found = rows.filter(pk=key).first() if key else None
-    if found is None:
-        raise invalid(f"PipelineVersion {version_id[:80]} not found.")
-    if pipeline_id and found.pipeline_id != pipeline:
-        raise invalid(f"PipelineVersion {version_id} does not belong to pipeline {pipeline_id[:80]}.")
-    return found

@@ -256,10 +256,13 @@ class CacheEntryMessage(Message):
     pipeline_name = Text()
     fingerprint = Text()
     run_id = Text()
+    run_number = Int32()
     path = Text()
     outputs = Struct()
     seconds = Number()
     hits = Int32()
+    saved = Number()
+    size = Int64()
     created_at = Time()
     last_hit_at = Time()
 

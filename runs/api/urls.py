@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.api import experiments, inside, nodes, recurring, runs
+from runs.api import cache, control, experiments, inside, nodes, recurring, runs
 
 _V2 = "apis/v2beta1"
 _EXPERIMENT = f"{_V2}/experiments/<str:experiment_id>"
@@ -28,6 +28,19 @@ urlpatterns = [
     path("apis/v1beta1/runs/<str:run_id>/nodes/<path:node_id>/log", nodes.NodeLogView.as_view(schema=None)),
     path(f"{_V2}/recurringruns", recurring.RecurringRunsView.as_view()),
     path(f"{_V2}/recurringruns/<str:recurring_run_id>", recurring.RecurringRunView.as_view()),
+    path(f"{_OWN}/runs", control.OwnRunsView.as_view()),
+    path(f"{_OWN}/runs:bulk", control.BulkView.as_view()),
+    path(f"{_OWN_RUN}:stop", control.StopOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:pause", control.PauseOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:resume", control.ResumeOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:retry", control.RetryOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:archive", control.ArchiveOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:restore", control.RestoreOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:plan", control.PlanAgainView.as_view()),
+    path(f"{_OWN_RUN}:again", control.RunAgainView.as_view()),
+    path(f"{_OWN_RUN}/miss", control.MissView.as_view()),
+    path(f"{_OWN_RUN}/uses", control.UsesView.as_view()),
+    path(_OWN_RUN, control.OwnRunView.as_view()),
     path(f"{_OWN_RUN}/tasks", inside.TasksView.as_view()),
     path(f"{_OWN_RUN}/log", inside.LogView.as_view()),
     path(f"{_OWN_RUN}/log.txt", inside.TextLogView.as_view()),
@@ -35,5 +48,8 @@ urlpatterns = [
     path(f"{_OWN_RUN}/artifacts", inside.RunArtifactsView.as_view()),
     path(f"{_OWN}/artifacts", inside.ArtifactsView.as_view()),
     path(f"{_OWN}/artifacts/<str:artifact_id>", inside.ArtifactView.as_view()),
-    path(f"{_OWN}/cache", inside.CacheView.as_view()),
+    path(f"{_OWN}/cache", cache.CacheView.as_view()),
+    path(f"{_OWN}/cache:evict", cache.EvictView.as_view()),
+    path(f"{_OWN}/cache:summary", cache.CacheSummaryView.as_view()),
+    path(f"{_OWN}/cache/<str:entry_id>", cache.CacheEntryView.as_view()),
 ]

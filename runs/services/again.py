@@ -14,9 +14,11 @@ from django.conf import settings
 from django.utils import timezone
 
 from pipelines import specifications
+from pipelines.labels import tag_problems
 from pipelines.models import PipelineVersion, Specification
 from pipelines.spec.arguments import check_arguments, expand_macros
 from pipelines.spec.model import PipelineSpec
+from pipelines.spec.problems import Refused
 from runs import caching, models
 from runs.earlier import all_tasks
 from runs.engine import model as engine
@@ -101,9 +103,11 @@ def run_again(
     """Launches a run that takes over from this one all but `from_paths` and what depends on them.
 
     Without arguments it has those of the run, as far as they fit the version; what is not said is as in the run. Raises
-    NotAgain, ArgumentsRefused and NotLaunchable; then nothing was written.
+    NotAgain, ArgumentsRefused, NotLaunchable, and Refused for tags that no run can have; then nothing was written.
     """
     wanted = _wanted(run, from_paths, arguments, version)
+    if problems := tag_problems(tags or {}):
+        raise Refused(tuple(problems))
     return launch_run(
         specification=wanted.specification,
         version=wanted.version,

@@ -52,8 +52,21 @@ FIELDS = [
     "deploymentSpec",
     "executors",
     "inputDefinitions",
+    "from_paths",
+    "tags",
+    "cache",
+    "force",
+    "run_ids",
+    "action",
+    "add",
+    "remove",
+    "entry_ids",
+    "pipeline_name",
+    "unused_since",
 ]
 WORDS = [
+    "root/say",
+    "tag",
     "",
     "x",
     UNKNOWN,
@@ -85,8 +98,18 @@ WRITES = [
     ("POST", "/runs/{run}:terminate"),
     ("POST", "/runs/{run}:retry"),
 ]
+OWN_WRITES = [
+    ("PATCH", "/runs/{run}"),
+    ("POST", "/runs/{run}:stop"),
+    ("POST", "/runs/{run}:pause"),
+    ("POST", "/runs/{run}:plan"),
+    ("POST", "/runs/{run}:again"),
+    ("POST", "/runs:bulk"),
+    ("POST", "/cache:evict"),
+]
 LISTS = ["/pipelines", "/pipelines/{pipeline}/versions", "/experiments", "/runs"]
-OWN = ["/runs/{run}/tasks", "/runs/{run}/log", "/runs/{run}/events", "/runs/{run}/artifacts", "/artifacts", "/cache"]
+OWN = ["/runs/{run}/tasks", "/runs/{run}/log", "/runs/{run}/events", "/runs/{run}/artifacts", "/artifacts", "/cache", "/runs"]
+OWN += ["/runs/{run}/miss", "/runs/{run}/uses"]
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -112,6 +135,13 @@ def _check(response: Any) -> None:
 @given(body=BODIES | VALUES)
 def test_any_body_is_answered(api: Api, ids: dict[str, str], method: str, path: str, body: Any) -> None:
     _check(api.client.generic(method, api.base + path.format(**ids), json.dumps(body), "application/json"))
+
+
+@pytest.mark.parametrize(("method", "path"), OWN_WRITES)
+@FEW
+@given(body=BODIES | VALUES | st.fixed_dictionaries({"run_ids": VALUES, "action": SCALARS}))
+def test_any_body_is_answered_by_our_own_api(api: Api, ids: dict[str, str], method: str, path: str, body: Any) -> None:
+    _check(api.client.generic(method, "/apis/kfdash/v1" + path.format(**ids), json.dumps(body), "application/json"))
 
 
 @pytest.mark.parametrize("path", LISTS)
@@ -142,7 +172,7 @@ def test_any_query_of_a_list_is_answered(
 @FEW
 @given(
     query=st.dictionaries(
-        st.sampled_from(["first", "limit", "after", "node", "path", "parent", "run_id", "search", "page_size", "sort_by"]),
+        st.sampled_from(["first", "limit", "after", "node", "path", "parent", "run_id", "search", "page_size", "sort_by", "tag"]),
         st.text(max_size=8) | st.integers().map(str),
     )
 )
