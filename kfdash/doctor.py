@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import redis
+import uv as uv_package
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -176,8 +177,10 @@ def executor() -> Finding:
 
 def uv_program() -> str:
     """The `uv` that makes the environments of steps; empty without one."""
-    beside = pathlib.Path(sys.executable).with_name("uv")
-    return str(beside) if os.access(beside, os.X_OK) else shutil.which("uv") or ""
+    try:
+        return str(uv_package.find_uv_bin())
+    except FileNotFoundError:
+        return shutil.which("uv") or ""
 
 
 def uv() -> Finding:

@@ -29,6 +29,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(doctor.sys, "executable", str(tmp_path / "python"))
     monkeypatch.setattr(doctor, "_wheel_of_redis", lambda: "")
+    monkeypatch.setattr(doctor.uv_package, "find_uv_bin", (tmp_path / "uv").read_text)
     monkeypatch.delenv("KFDASH_REDIS_URL", raising=False)
 
 

@@ -118,18 +118,9 @@ class Environments:
             say = self._builds[key].say
             finished, building = self._folder / key, self._folder / f"{key}.building"
             shutil.rmtree(building, ignore_errors=True)
-            program = find_uv()
             python = str(building / "bin" / "python3")
             try:
-                # Relocatable: it is renamed when complete.
-                venv = ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(building)]
-                try:
-                    await self._uv([program, *venv, "--seed"], say)
-                except BuildFailed:
-                    if installs:
-                        raise
-                    say("Without pip, for it cannot be had now.")  # a command may well need no Python at all
-                    await self._uv([program, *venv, "--clear"], say)
+                program = await self._bare(building, installs, say)
                 for install in installs:
                     await self._uv([program, "pip", "install", "--python", python, *install], say)
                 # Of large packages a step uses a part, and compiles that when it first imports it; all of it takes seconds.
@@ -141,6 +132,29 @@ class Environments:
             finally:
                 shutil.rmtree(building, ignore_errors=True)
             return Environment(key, finished)
+
+    async def _bare(self, building: pathlib.Path, installs: Installs, say: Callable[[str], None]) -> str:
+        """Makes an environment without packages; returns the program uv. A command may well need no Python at all: where
+        nothing is to be installed it does without pip, and without uv. Raises BuildFailed.
+        """
+        try:
+            program = find_uv()
+        except BuildFailed as error:
+            if installs:
+                raise
+            say(f"Without pip. {error}")
+            await self._uv([sys.executable, "-m", "venv", "--without-pip", str(building)], say)
+            return ""
+        # Relocatable: it is renamed when complete.
+        venv = ["venv", "--quiet", "--relocatable", "--python", sys.executable, str(building)]
+        try:
+            await self._uv([program, *venv, "--seed"], say)
+        except BuildFailed:
+            if installs:
+                raise
+            say("Without pip, for it cannot be had now.")
+            await self._uv([program, *venv, "--clear"], say)
+        return program
 
     async def _uv(self, command: Sequence[str], say: Callable[[str], None]) -> None:
         process = await asyncio.create_subprocess_exec(
