@@ -70,8 +70,10 @@ class _Mender:
             self.changed = True
             item, field = _item_of(meant, items)
             if item:
-                selector = {"parameterExpressionSelector": f"parseJson(string_value)[{json.dumps(field)}]"} if field else {}
-                inputs[name] = {"componentInputParameter": _key(item, around), **selector}
+                if field:  # the whole item may have a selector of its own
+                    source = {"parameterExpressionSelector": f"parseJson(string_value)[{json.dumps(field)}]"}
+                kept = {key: value for key, value in source.items() if key == "parameterExpressionSelector"}
+                inputs[name] = {"componentInputParameter": _key(item, around), **kept}
                 wanted[item] = items[item]
                 continue
             del inputs[name]

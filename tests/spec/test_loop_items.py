@@ -96,6 +96,15 @@ def test_what_a_loop_in_a_loop_needs_is_handed_in() -> None:
     assert set(spec.components["comp-inner"].input_parameters) == {WORDS, WORD, ITEM}
 
 
+def test_a_field_that_is_asked_for_further_in_is_still_asked_for() -> None:
+    further_in = copy.deepcopy(IN_A_LOOP_IN_A_LOOP)
+    asked = from_parent(ITEM) | {"parameterExpressionSelector": 'parseJson(string_value)["other"]'}
+    further_in["components"]["comp-inner"]["dag"]["tasks"]["say"] = say(other=asked)
+    spec = parse_json(further_in).spec
+    given = spec.components["comp-inner"].dag.tasks["say"].parameters["other"]  # type: ignore[union-attr]
+    assert given.source == FromInput(ITEM) and given.selector == 'parseJson(string_value)["other"]'
+
+
 def test_the_document_is_kept_as_it_was_put_right() -> None:
     parsed = parse_json(copy.deepcopy(IN_A_LOOP_IN_A_LOOP))
     assert build(parsed.pipeline) == parsed.spec

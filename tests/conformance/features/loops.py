@@ -72,7 +72,7 @@ def fields_of_items(items: List[dict]):
 
 
 @dsl.pipeline(name="f-strings-of-items")
-def f_strings_of_items(items: List[dict], words: List[str] = ["v", "w"]):
+def f_strings_of_items(items: list, words: List[str] = ["v", "w"]):
     with dsl.ParallelFor([{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]) as item:
         echo(s=f"{item.a} {item.b}")
     with dsl.ParallelFor(listed(v=["one", "two"]).output) as item:
@@ -84,6 +84,8 @@ def f_strings_of_items(items: List[dict], words: List[str] = ["v", "w"]):
             echo(s=f"{word} {item.key}")
             with dsl.ParallelFor([7, 8]) as number_:
                 echo(s=f"{number_} {word} {item.key}")
+            with dsl.ParallelFor(item.list) as deep:
+                echo(s=f"{deep} {word} {item.key}")
 
 
 @dsl.pipeline(name="failing-iteration")
@@ -192,8 +194,8 @@ FEATURES = {
     "f-strings-of-items": Feature(
         f_strings_of_items,
         Expected(
-            ran={"listed": 1, "echo": 2, "echo-2": 2, "echo-3": 1, "echo-4": 4, "echo-5": 8},
-            arguments={"items": [{"key": "1"}, {"key": "2"}]},
+            ran={"listed": 1, "echo": 2, "echo-2": 2, "echo-3": 1, "echo-4": 4, "echo-5": 8, "echo-6": 6},
+            arguments={"items": [{"key": "1", "list": ["a", "b"]}, {"key": "2", "list": ["c"]}]},
             values={
                 "for-loop-2[*]/echo.Output": ["1 x", "2 y"],
                 "for-loop-3[*]/echo-2.Output": ["<one>", "<two>"],
@@ -202,6 +204,7 @@ FEATURES = {
                 "for-loop-4[*]/for-loop-6[*]/for-loop-8[*]/echo-5.Output": [
                     f"{number} {word} {key}" for key in "12" for word in "vw" for number in "78"
                 ],
+                "for-loop-4[*]/for-loop-6[*]/for-loop-9[*]/echo-6.Output": ["a v 1", "b v 1", "a w 1", "b w 1", "c v 2", "c w 2"],
             },
             skipped=("for-loop-4[1]/condition-5",),
         ),
