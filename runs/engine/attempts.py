@@ -68,11 +68,12 @@ def _progressed(draft: Draft, task: Task, attempt: Attempt, fact: AttemptProgres
         started = task.started_at or fact.at
         draft.move(task, State.RUNNING, at=fact.at, started_at=started, reason=fact.reason, attention=fact.attention, cause="")
         return
-    if fact.reason and fact.reason != task.reason:
-        kind = "attempt.waiting" if fact.attention else "attempt.progressed"
-        draft.tell(kind, task.path, at=fact.at, attempt=task.attempt, reason=fact.reason, phase=fact.phase.value)
-    if (task.reason, task.attention) != (fact.reason, fact.attention):
-        draft.change(task, reason=fact.reason, attention=fact.attention, cause="waiting" if fact.attention else "")
+    told = task.reason, task.attention
+    if told == (fact.reason, fact.attention):
+        return
+    draft.change(task, reason=fact.reason, attention=fact.attention, cause="waiting" if fact.attention else "")
+    kind = "attempt.waiting" if fact.attention else "attempt.progressed"
+    draft.tell(kind, task.path, at=fact.at, attempt=task.attempt, reason=fact.reason, phase=fact.phase.value)
 
 
 def _with_time(attempt: Attempt, phase: Phase, at: datetime) -> Attempt:

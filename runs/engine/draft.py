@@ -10,10 +10,12 @@ from enum import Enum
 from operator import attrgetter
 from typing import Any
 
+from pipelines.spec import paths
 from pipelines.spec.model import ROOT
 from runs.engine.again import Earlier
 from runs.engine.model import Attempt, Event, Order, Run, Snapshot, State, Step, Task, Values
 from runs.engine.places import Places
+from runs.engine.record import difference, with_difference, with_others
 from runs.engine.transitions import check_move
 
 Json = Any
@@ -64,6 +66,8 @@ class Draft:
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._newest: dict[str, Attempt] = {}
         self._events: list[Event] = []
+        self._created: set[str] = set()
+        self._told: dict[str, Task] = {}  # as the events have it so far
 
     # --- reading ---
 
@@ -115,6 +119,7 @@ class Draft:
     def create(self, task: Task) -> None:
         """Adds a new task."""
         self._tasks[task.path] = task
+        self._created.add(task.path)
 
     def change(self, task: Task, **fields: Any) -> Task:
         """Changes anything but the state."""
@@ -152,12 +157,41 @@ class Draft:
         self._newest[attempt.path] = attempt
 
     def tell(self, kind: str, path: str, /, *, at: datetime | None = None, attempt: int = 0, **data: Json) -> None:
-        """Adds an event; data that is empty is left out."""
-        self._events.append(Event(kind, path, at or self.now, attempt, {key: value for key, value in data.items() if value}))
+        """Adds an event, with what is new of its task; data that is empty is left out."""
+        event = Event(kind, path, at or self.now, attempt, {key: value for key, value in data.items() if value})
+        self._events.append(with_difference(event, self._new_of(path)))
 
     def step(self) -> Step:
         """What this draft changed."""
+        self._tell_the_rest()
         return Step(self.run, dict(self._tasks), dict(self._attempts), tuple(self._events), tuple(self.orders))
+
+    def _new_of(self, path: str) -> dict[str, Any]:
+        """What no event has said yet of a task."""
+        task = self._tasks.get(path)
+        if task is None:
+            return {}
+        told = self._told.get(path)
+        if told is None and path not in self._created:
+            told = self._source.get(path)
+        self._told[path] = task
+        return difference(told, task) if told is not task else {}
+
+    def _tell_the_rest(self) -> None:
+        """What has changed without an event of its own is said beside another: of a new task at its group's, else at the last."""
+        rest: dict[int, dict[str, dict[str, Any]]] = {}
+        last = {event.path: at for at, event in enumerate(self._events)}
+        for path in self._tasks:
+            begun = path in self._created and path not in self._told
+            if not (new := self._new_of(path)):
+                continue
+            if not self._events:
+                self._events.append(with_difference(Event("task.changed", path, self.now), new))
+                continue
+            at = last.get(paths.parent(path), -1) if begun else -1
+            rest.setdefault(at % len(self._events), {})[path] = new
+        for at, others in rest.items():
+            self._events[at] = with_others(self._events[at], others)
 
     def _tell_move(self, task: Task, at: datetime | None) -> None:
         data: dict[str, Json] = {"reason": task.reason, "cause": task.cause, "kind": task.kind.value}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,7 @@ from runs.engine.model import (
     WakeLater,
 )
 from runs.engine.plan import Plan, plan
+from runs.engine.record import recorded, replay
 from runs.engine.transitions import MOVES
 
 VERBS = {
@@ -285,6 +287,15 @@ class World:
         """Invariants that hold between any two steps."""
         check_tasks(self.spec, self.run, self.tasks)
         self.check_story()
+        self.check_replay()
+
+    def check_replay(self) -> None:
+        """All events replayed, as rows would give them back, are the tasks."""
+        stored = [replace(event, data=json.loads(json.dumps(dict(event.data)))) for event in self.events]
+        replayed = replay(stored)
+        assert replayed.keys() == self.tasks.tasks.keys()
+        for path, task in self.tasks.tasks.items():
+            assert recorded(replayed[path]) == recorded(task), f"{path} is replayed as another"
 
 
 def check_tasks(spec: PipelineSpec, run: Run, tasks: MemoryTasks) -> None:
