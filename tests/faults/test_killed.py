@@ -7,7 +7,7 @@ import pathlib
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -109,15 +109,21 @@ def a_good_end(installation: Installation) -> None:
     installation.start()
 
 
-@pytest.mark.parametrize("fault", [all_but_the_supervisor, all_of_it, the_supervisor_without_redis_s_data, a_good_end])
-def test_everything_ends(tmp_path: pathlib.Path, marks: pathlib.Path, fault: Callable[[Installation], None]) -> None:
-    with Installation(tmp_path / "data") as installation:
-        run_id = launch(installation, whole(marks))
-        assert wait_for(lambda: runs(installation, run_id, SLOW), 40), installation.said()
-        began = time.monotonic()
-        fault(installation)
-        figure(f"{fault.__name__}: until ready again", began)
-        attempts = check_the_end(installation, run_id, marks)
-        figure(f"{fault.__name__}: until the run has ended", began)
-        assert attempts[SLOW] == 2  # it was running, and began anew
-        check_what_it_said(installation)
+@pytest.fixture(scope="module")
+def restarted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One for the tests that end it and start it again."""
+    with Installation(tmp_path_factory.mktemp("restarted") / "data") as installation:
+        yield installation
+    check_what_it_said(installation)
+
+
+@pytest.mark.parametrize("fault", [a_good_end, all_of_it, the_supervisor_without_redis_s_data, all_but_the_supervisor])
+def test_everything_ends(restarted: Installation, marks: pathlib.Path, fault: Callable[[Installation], None]) -> None:
+    run_id = launch(restarted, whole(marks))
+    assert wait_for(lambda: runs(restarted, run_id, SLOW), 40), restarted.said()
+    began = time.monotonic()
+    fault(restarted)
+    figure(f"{fault.__name__}: until ready again", began)
+    attempts = check_the_end(restarted, run_id, marks)
+    figure(f"{fault.__name__}: until the run has ended", began)
+    assert attempts[SLOW] == 2  # it was running, and began anew
