@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pipelines import specifications
@@ -36,7 +37,14 @@ def again_value(row: models.Run) -> Again | None:
     except Specification.DoesNotExist:
         return None
     tasks = EarlierTasks(str(row.origin_id))
-    return Again(str(row.origin_id), spec, tasks, frozenset(kept["paths"]), frozenset(kept["same"]))
+    memory = _memory(str(row.pk))
+    return Again(str(row.origin_id), spec, tasks, frozenset(kept["paths"]), frozenset(kept["same"]), memory)
+
+
+@lru_cache(maxsize=64)
+def _memory(run_id: str) -> dict[str, Mapping[str, str]]:
+    """What the engine remembers of a run's choice from one drive to the next: it follows from what never changes."""
+    return {}
 
 
 def all_tasks(run: models.Run) -> tuple[MemoryTasks, list[str]]:

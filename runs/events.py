@@ -35,7 +35,7 @@ def told(event: RunEvent) -> str:
     verb = event.kind.partition(".")[2].replace("_", " ")
     text = _SAID.get(event.kind, f"{event.kind.partition('.')[0].capitalize()} {verb}").format(attempt=event.attempt or 1)
     reason = str(event.data.get("reason", "")).strip()
-    if event.kind == "attempt.progressed":
+    if event.kind in ("attempt.progressed", "task.again"):
         return reason
     if reason.lower().startswith(text.lower()):
         return reason

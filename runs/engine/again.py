@@ -7,7 +7,6 @@ as the same. Groups begin and end by what is in them, and are marked as taken ov
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ class Earlier:
         self.again = again
         self.places = Places(again.spec)
         self._above = {above for path in again.paths for above in paths.ancestors(path)}
-        self._causes: dict[str, Mapping[str, str]] = {}
+        self._causes = again.memory
         self._anew: dict[str, str] = {}
 
     def prefetch(self, wanted: list[str]) -> None:

@@ -38,7 +38,9 @@ def begin(draft: Draft, loop: Task) -> None:
         loop = draft.change(loop, inputs=Values(parsed, inputs.artifacts))
     loop = draft.move(loop, State.RUNNING, started_at=draft.now, children=count)
     if draft.earlier is not None:
-        draft.earlier.prefetch([paths.iteration(loop.path, index) for index in range(count)])
+        iterations = [paths.iteration(loop.path, index) for index in range(count)]
+        members = place.component.dag.tasks if place.component.dag else ()
+        draft.earlier.prefetch([*iterations, *(paths.child(path, key) for path in iterations for key in members)])
     for index in range(count):
         path = paths.iteration(loop.path, index)
         draft.create(Task(path, draft.places[path].kind, created_at=draft.now))

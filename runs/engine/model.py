@@ -220,6 +220,7 @@ class Again:
     tasks: TaskSource
     paths: frozenset[str] = frozenset()
     same_arguments: frozenset[str] = frozenset()  # given alike; macros in them may have made other values
+    memory: dict[str, Mapping[str, str]] = field(default_factory=dict, compare=False)  # what follows from the choice, by group
 
 
 @dataclass(frozen=True, slots=True)

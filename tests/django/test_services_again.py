@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from pipelines import services as pipelines
 from pipelines.spec.parse import parse_text
-from runs import driver, models, services
-from runs.engine.model import CacheUse
+from runs import driver, events, models, services
+from runs.engine.model import AttemptSucceeded, CacheUse, Values
 from runs.services import ArgumentsRefused, NotAgain
 from tests.django.documents import chain, stored
 from tests.django.driving import artifact, driven, fail, launched, states, succeed, task
@@ -63,6 +63,40 @@ def test_the_first_drive_of_a_run_again_takes_few_statements(django_assert_max_n
     with django_assert_max_num_queries(22):
         driver.drive(str(run.pk))
     assert models.Task.objects.filter(run=run, state="SUCCEEDED").count() == 29
+
+
+def looped(count: int) -> str:
+    """A loop of two steps over so many numbers; JSON text."""
+    document = json.loads(chain(2))
+    root = document["root"]
+    number = {"parameterType": "NUMBER_INTEGER"}
+    document["components"]["comp-body"] = {"dag": root["dag"], "inputDefinitions": {"parameters": {"start": number}}}
+    each = {
+        "taskInfo": {"name": "each"},
+        "componentRef": {"name": "comp-body"},
+        "parameterIterator": {"items": {"raw": json.dumps(list(range(count)))}, "itemInput": "start"},
+    }
+    document["root"] = {"dag": {"tasks": {"each": each}}}
+    return json.dumps(document)
+
+
+def test_a_long_loop_is_taken_over_in_few_statements(django_assert_max_num_queries) -> None:
+    first = launched(looped(60))
+    for step in ("s0", "s1"):
+        paths = [f"root/each[{i}]/{step}" for i in range(60)]
+        driver.drive(str(first.pk), *[AttemptSucceeded(path, 1, timezone.now(), Values({"Output": 1})) for path in paths])
+    first.refresh_from_db()
+    assert first.state == "SUCCEEDED"
+    with django_assert_max_num_queries(5):
+        plan = services.plan_again(first, from_paths=["root/each[7]/s1"])
+    assert plan.what.counts == {"run": 1, "reuse": 119, "skip": 0}
+    run = services.run_again(first, from_paths=["root/each[7]/s1"])
+    with django_assert_max_num_queries(24):
+        driver.drive(str(run.pk))
+    assert list(models.Attempt.objects.filter(run=run).values_list("path", flat=True)) == ["root/each[7]/s1"]
+    told = models.RunEvent.objects.get(run=run, kind="task.again")
+    assert (told.path, events.told(told)) == ("root/each[7]/s1", "Chosen to run again.")
+    assert task(run, "root/each[3]").cached_from and not task(run, "root/each[7]").cached_from
 
 
 def test_reused_artifacts_keep_their_ids_and_their_use_is_kept() -> None:
