@@ -159,11 +159,12 @@ def test_macros_in_arguments_are_expanded_and_defaults_are_not(launcher: Launche
 def test_outputs_lie_under_the_root_that_was_asked_for(launcher: Launcher, tmp_path: pathlib.Path) -> None:
     package = tmp_path / "root.yaml"
     artifacts.FEATURES["artifacts-on-command-lines"].compile_to(package)
-    run_id = launcher.launch({}, pipeline_root="minio://kfdash/another/place", **launcher.upload(package))
+    place = "minio://kfdash/another/place"
+    run_id = launcher.launch({}, pipeline_root=place, pipeline_package_path=str(package), enable_caching=False)
     seen = launcher.wait(run_id)
     (artifact,) = seen.artifacts("labelled-2", "out")
     assert seen.state == "SUCCEEDED", seen.story
-    assert artifact["uri"].startswith(f"minio://kfdash/another/place/artifacts-on-command-lines/{run_id}/labelled-2/")
+    assert artifact["uri"].startswith(f"{place}/artifacts-on-command-lines/{run_id}/labelled-2/")
 
 
 def test_a_stopped_run_ends_its_steps_and_still_runs_its_exit_task(launcher: Launcher, tmp_path: pathlib.Path) -> None:

@@ -23,7 +23,7 @@ ALL = [pytest.param(name, expected, id=name, marks=_MARKS.get(name, [])) for nam
 
 
 @pytest.fixture
-def seen(name: str, passes: Passes) -> list[Seen]:
+def seen(conformance: pathlib.Path, name: str, passes: Passes) -> list[Seen]:
     """The passes of a pipeline, waited for."""
     if name not in passes:
         pytest.skip("There is no such package in the folder of conformance data.")

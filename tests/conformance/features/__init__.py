@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.conformance.features import artifacts, by_hand, conditions, endings, loops, values
+from tests.conformance.features import artifacts, by_hand, conditions, endings, loops, nesting, values
 from tests.conformance.features.feature import Feature
 
 FEATURES: dict[str, Feature] = {
@@ -11,5 +11,6 @@ FEATURES: dict[str, Feature] = {
     **values.FEATURES,
     **artifacts.FEATURES,
     **endings.FEATURES,
+    **nesting.FEATURES,
     **by_hand.FEATURES,
 }
