@@ -21,6 +21,7 @@ from celery.apps.worker import Worker
 from celery.platforms import EX_OK
 from celery.worker import state
 from django.conf import settings
+from django.db import DatabaseError, connections
 from django.urls import get_resolver
 
 from kfdash import outbox
@@ -93,6 +94,9 @@ def serve_drive() -> None:
 
 def serve_orders() -> None:
     """The worker that starts and stops attempts; nothing slow may take its threads."""
+    with contextlib.suppress(DatabaseError):  # else the observer's tick does it
+        observer.send_open_orders()  # those that the one before it had taken are lost with it
+    connections.close_all()
     _worker("orders", pool="threads", concurrency=4).start()
 
 

@@ -161,10 +161,15 @@ def have_all_looked_over() -> None:
     orders.filter(kind=models.OrderKind.WAKE, carried_out_at__gte=timezone.now() - _WAKES_AGAIN).update(carried_out_at=None)
     for run_id in unfinished.values_list("pk", flat=True).iterator():
         outbox.hand_over(str(run_id), [])
-    waiting = orders.filter(carried_out_at=None, due__lte=timezone.now()).exclude(kind=models.OrderKind.WAKE)
-    if ids := list(waiting.order_by("due").values_list("pk", flat=True)[:_BATCH]):
-        outbox.enqueue("runs.jobs.carry_out", ids)
+    send_open_orders()
     _missed.set()
+
+
+def send_open_orders() -> None:
+    """Sends starts and stops that are due and not carried out, however new: their messages are known to be lost."""
+    due = models.Order.objects.filter(carried_out_at=None, due__lte=timezone.now()).exclude(kind=models.OrderKind.WAKE)
+    if ids := list(due.order_by("due").values_list("pk", flat=True)[:_BATCH]):
+        outbox.enqueue("runs.jobs.carry_out", ids)
 
 
 def order_again() -> None:
