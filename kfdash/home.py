@@ -51,6 +51,7 @@ def home(request: HttpRequest) -> HttpResponse:
     rows = run_rows([*active, *failed], width=112)
     pipelines = _pipelines_in_use()
     context = {
+        "last": None if active else _runs().exclude(finished_at=None).order_by("-created_at", "-id").first(),
         "active": rows[: len(active)],
         "failed": rows[len(active) :],
         "pipelines": pipeline_rows(pipelines),

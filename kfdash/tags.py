@@ -21,21 +21,24 @@ register.filter("duration", words.duration)
 register.filter("size", words.size)
 
 
-def _flags(attention: bool, cached: bool) -> SafeString:
-    return mark_safe((" data-attention" if attention else "") + (" data-cached" if cached else ""))
+def _flags(attention: bool, cached: bool, starting: bool = False) -> SafeString:
+    flags = (("attention", attention), ("cached", cached), ("starting", starting))
+    return mark_safe("".join(f" data-{name}" for name, on in flags if on))
 
 
 @register.simple_tag
-def state_icon(state: str, attention: bool = False, cached: bool = False, size: str = "", quiet: bool = False) -> SafeString:
+def state_icon(
+    state: str, attention: bool = False, cached: bool = False, size: str = "", quiet: bool = False, starting: bool = False
+) -> SafeString:
     """The icon of a state, 16 px (`size="l"`: 20 px). `quiet` where the word stands beside it."""
-    label = words.state_word(state, attention=attention, cached=cached)
+    label = words.state_word(state, attention=attention, cached=cached, starting=starting)
     return format_html(
         '<svg class="si {}" data-state="{}"{} viewBox="0 0 16 16" {}><use href="#st-{}"/></svg>',
         size,
         state,
-        _flags(attention, cached),
+        _flags(attention, cached, starting),
         mark_safe('aria-hidden="true"') if quiet else format_html('role="img" aria-label="{}"', label),
-        words.state_mark(state, attention=attention, cached=cached),
+        words.state_mark(state, attention=attention, cached=cached, starting=starting),
     )
 
 

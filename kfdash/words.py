@@ -18,28 +18,35 @@ UNKNOWN = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def state_word(state: str, *, attention: bool = False, cached: bool = False) -> str:
-    """The word for a state: `Waiting` for a pending thing that needs attention, `Cached` for a success out of the cache."""
+def state_word(state: str, *, attention: bool = False, cached: bool = False, starting: bool = False) -> str:
+    """The word for a state: `Waiting` for a pending thing that needs attention, `Cached` for a success out of the cache,
+    `Starting` for a pending step whose attempt is being prepared."""
     if state == "PENDING" and attention:
         return "Waiting"
+    if state == "PENDING" and starting:
+        return "Starting"
     if state == "SUCCEEDED" and cached:
         return "Cached"
     return STATE_WORDS.get(state, state.capitalize())
 
 
-def state_mark(state: str, *, attention: bool = False, cached: bool = False) -> str:
+def state_mark(state: str, *, attention: bool = False, cached: bool = False, starting: bool = False) -> str:
     """The id of the symbol in the sprite, without `st-`."""
     if state == "PENDING" and attention:
         return "WAITING"
+    if state == "PENDING" and starting:
+        return "STARTING"
     if state == "SUCCEEDED" and cached:
         return "CACHED"
     return state
 
 
 def duration(seconds: float | None) -> str:
-    """`4.2 s`, `38 s`, `2 m 21 s`, `1 h 11 m`, `3 d 4 h`; a dash where unknown."""
+    """`40 ms`, `4.2 s`, `38 s`, `2 m 21 s`, `1 h 11 m`, `3 d 4 h`; a dash where unknown."""
     if seconds is None:
         return UNKNOWN
+    if seconds < 0.095:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
     if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"
     whole = round(seconds)

@@ -23,12 +23,19 @@ _CAUSES = {
 }
 _DIGITS = re.compile(r"(\d+\.\d{3})\d+")
 _SEEN = 18  # characters
+_RETRY = re.compile(r"Retry \d+ of \d+(?: in [\d.]+ s)?(?=\.$)")
 _FALSE = re.compile(r"^(?:Skipped|No iterations) because (?P<expression>.*) is false(?: \((?P<seen>.*)\))?\.$", re.DOTALL)
 
 
-def said(message: Message) -> dict[str, str]:
-    """What a page shows beside a step's state: `line` (box), `why` (table), `since` (ISO time while a clock runs)."""
-    return {"line": line(message), "why": why(message), "since": since(message)}
+def said(message: Message) -> dict[str, Any]:
+    """What a page shows beside a step's state: `line` (box), `why` (table), `since` (ISO time while a clock runs), `starting`."""
+    return {"line": line(message), "why": why(message), "since": since(message), "starting": starting(message)}
+
+
+def starting(message: Message) -> bool:
+    """Whether a pending step's attempt is under way already: its environment is made, its inputs are fetched."""
+    told = message["attempt"] and message["reason"] and not message["cause"] and not message["attention"]
+    return bool(message["state"] == "PENDING" and told and not is_group(message))
 
 
 def line(message: Message) -> str:
@@ -62,6 +69,8 @@ def why(message: Message) -> str:
     """The sentence of a table's row; empty where there is nothing to explain."""
     state = message["state"]
     if state == "PENDING":
+        if message["cause"] == "retry" and (again := _RETRY.search(message["reason"])) is not None:
+            return f"{again[0]}. {message['reason'][: again.start()].rstrip(' .')}."
         return _first_upper(message["reason"] or _pending(message))
     if message["kind"] == "loop" and state in ("RUNNING", "CANCELING", "FAILED"):
         return counts(message) if state != "FAILED" else message["reason"]
@@ -107,6 +116,8 @@ def is_group(message: Message) -> bool:
 
 
 def _pending(message: Message) -> str:
+    if message["cause"] == "retry" and (again := _RETRY.search(message["reason"])) is not None:
+        return f"failed, {again[0][0].lower()}{again[0][1:]}"
     if message["reason"]:
         return _clause(message["reason"])
     if message["waiting_on"]:

@@ -54,13 +54,14 @@ class Look:
     line: str = ""
     said: str = ""
     since: str = ""
+    starting: bool = False
     marks: Sequence[MarkBox] = ()
     times: int | None = None
 
     @property
     def look(self) -> str:
         """The icon's name in the sprite."""
-        return words.state_mark(self.state, attention=self.attention, cached=self.cached)
+        return words.state_mark(self.state, attention=self.attention, cached=self.cached, starting=self.starting)
 
 
 @dataclass
@@ -167,7 +168,7 @@ def _plan_line(node: Mapping[str, Any]) -> str:
 def _title(name: str, look: Look | None, thing: Mapping[str, Any]) -> str:
     if look is None:
         return f"{name}: {thing['expression']}" if thing["expression"] else name
-    word = words.state_word(look.state, attention=look.attention, cached=look.cached).lower()
+    word = words.state_word(look.state, attention=look.attention, cached=look.cached, starting=look.starting).lower()
     return f"{name}: {word}" + (f" – {look.said}" if look.said else "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,8 +50,12 @@ def run_rows(runs: Sequence[Run], *, width: float = 104) -> list[RunRow]:
     """The rows of runs that `with_pipeline` loaded, in the same order."""
     tasks = _tasks_of(runs)
     orders = step_orders(run.specification_id for run in runs)
-    waits = _waiting_steps(run for run in runs if not State(run.state).is_final)
-    return [_row(run, tasks.get(run.pk, []), orders.get(run.specification_id, ()), waits.get(run.pk), width) for run in runs]
+    active = [run for run in runs if not State(run.state).is_final]
+    waits, busy = _waiting_steps(active), _busy_steps(active, tasks)
+    return [
+        _row(run, tasks.get(run.pk, []), orders.get(run.specification_id, ()), waits.get(run.pk), busy.get(run.pk, ""), width)
+        for run in runs
+    ]
 
 
 def _tasks_of(runs: Sequence[Run]) -> dict[uuid.UUID, list[dict[str, Any]]]:
@@ -75,7 +79,26 @@ def _waiting_steps(runs: Iterable[Run]) -> dict[uuid.UUID, tuple[str, str]]:
     return found
 
 
-def _row(run: Run, tasks: list[dict[str, Any]], order: Sequence[str], wait: tuple[str, str] | None, width: float) -> RunRow:
+def _busy_steps(runs: Sequence[Run], tasks: Mapping[uuid.UUID, list[dict[str, Any]]]) -> dict[uuid.UUID, str]:
+    """Run → path of the first step that runs inside a group, for those of which a group of the root runs."""
+    groups = (Kind.DAG, Kind.LOOP)
+    ids = [
+        run.pk
+        for run in runs
+        if any(task["parent"] and task["kind"] in groups and task["state"] == State.RUNNING for task in tasks.get(run.pk, ()))
+    ]
+    if not ids:
+        return {}
+    found: dict[uuid.UUID, str] = {}
+    inside = Task.objects.filter(run_id__in=ids, state=State.RUNNING).exclude(kind__in=groups).order_by("id")
+    for run_id, path in inside.values_list("run_id", "path")[:1000]:
+        found.setdefault(run_id, path)
+    return found
+
+
+def _row(
+    run: Run, tasks: list[dict[str, Any]], order: Sequence[str], wait: tuple[str, str] | None, inside: str, width: float
+) -> RunRow:
     root = next((task for task in tasks if not task["parent"]), None)
     steps = {paths.key(task["path"]): task for task in tasks if task["parent"]}
     strip = lay_out(_marks(run, root, steps, order), width=width)
@@ -88,22 +111,24 @@ def _row(run: Run, tasks: list[dict[str, Any]], order: Sequence[str], wait: tupl
         return RunRow(run, strip, subject=subject, reason=reason or _bare_reason(run), tone=run.state)
     if not state.is_final and failed:
         subject, reason = _split(failed["reason"], failed["culprit"] or failed["path"])
-        return RunRow(run, strip, subject=subject or _readable(failed["path"]), reason=reason, tone=State.FAILED)
+        return RunRow(run, strip, subject=subject or _called(failed["path"]), reason=reason, tone=State.FAILED)
     if not state.is_final and wait:
         busy = any(step["state"] == State.RUNNING for step in steps.values())
-        return RunRow(run, strip, waiting=not busy, subject=_readable(wait[0]), reason=wait[1], tone="WAITING")
-    subject, activity = _activity(steps) if not state.is_final else ("", "")
+        return RunRow(run, strip, waiting=not busy, subject=_called(wait[0]), reason=wait[1], tone="WAITING")
+    subject, activity = _activity(steps, inside) if not state.is_final else ("", "")
     return RunRow(run, strip, subject=subject, activity=activity)
 
 
-def _activity(steps: dict[str, dict[str, Any]]) -> tuple[str, str]:
-    """The step that runs, and how far it is: `train, 6 of 12`."""
+def _activity(steps: dict[str, dict[str, Any]], inside: str) -> tuple[str, str]:
+    """The step that runs, and how far it is: `train, 6 of 12`. `inside` runs in a group, whose own name is made up."""
     busy = [(key, step) for key, step in steps.items() if step["state"] == State.RUNNING]
     if not busy:
         return "", ""
     key, step = busy[0]
     if step["kind"] == Kind.LOOP and step["children"]:
-        return key, f"{step['ended']} of {step['children']}"
+        return paths.key(inside) if inside.startswith(f"{step['path']}[") else key, f"{step['ended']} of {step['children']}"
+    if inside.startswith(f"{step['path']}/"):
+        key = _called(inside)
     return key, f"and {counted(len(busy) - 1, 'other')}" if len(busy) > 1 else ""
 
 
@@ -132,8 +157,14 @@ def _split(reason: str, culprit: str) -> tuple[str, str]:
     name = _readable(culprit)
     for subject in (name, paths.key(culprit) if culprit else ""):
         if subject and reason.startswith(f"{subject} failed: "):
-            return subject, reason.removeprefix(f"{subject} failed: ")
+            return _called(culprit), reason.removeprefix(f"{subject} failed: ")
     return "", reason
+
+
+def _called(path: str) -> str:
+    """What a step is called in one word: its name, and the iterations it is in (`check[7]`)."""
+    within = [index for up in (path, *paths.ancestors(path)) if (index := paths.index(up)) is not None]
+    return paths.unescape(paths.key(path)) + "".join(f"[{index}]" for index in reversed(within))
 
 
 def _readable(path: str) -> str:

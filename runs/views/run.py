@@ -20,6 +20,7 @@ from runs import logs, logstore, models, services
 from runs.engine.model import CacheUse, State
 from runs.tree import Step, Tree, read_tree, step_name
 from runs.views import panel, steps
+from runs.views.overview import usual_time
 from runs.views.steps import Address
 
 _PARTS = {"left": "runs/_left.html", "panel": "runs/_panel.html", "head": "runs/_head.html", "rows": "runs/_steprows.html"}
@@ -68,7 +69,7 @@ def _at_first_failure(tree: Tree, address: Address) -> Address:
 def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
     """Title, facts, banner or notice, and what the stop dialog says."""
     root = tree.root
-    usual = panel.usual_time(run, "root", root)
+    usual = usual_time(run, "root", root)
     return {
         "trouble": _trouble(run, tree, address),
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
@@ -141,7 +142,7 @@ def _stop_question(run: models.Run, tree: Tree) -> dict[str, Any]:
     """What the dialog says: what happens to whom, exit tasks included; after a first stop it offers the second kind."""
     leaves = list(tree.leaves())
     running = sum(1 for step in leaves if step.state in ("RUNNING", "CANCELING"))
-    waiting = sum(1 for step in leaves if step.state == "PENDING")
+    waiting = sum(1 for step in leaves if step.state == "PENDING" and not _is_exit_step(tree, step))
     exits = _exit_names(tree)
     if run.stop:
         text = f"{words.counted(running, 'running step')} will be ended at once." if running else "Nothing runs any more."
@@ -163,12 +164,13 @@ def _stop_question(run: models.Run, tree: Tree) -> dict[str, Any]:
 
 def _exit_names(tree: Tree) -> list[str]:
     """Top-level exit tasks that have not ended."""
-    found = []
-    for step in tree.children.get("root", []):
-        task, _ = tree.spec.at(step.path)
-        if task is not None and task.waits_for_any_end and task.dependencies and not State(step.state).is_final:
-            found.append(step_name(tree.spec, step.path))
-    return found
+    steps = (step for step in tree.children.get("root", []) if _is_exit_step(tree, step) and not State(step.state).is_final)
+    return [step_name(tree.spec, step.path) for step in steps]
+
+
+def _is_exit_step(tree: Tree, step: Step) -> bool:
+    task, _ = tree.spec.at(step.path)
+    return step.parent == "root" and task is not None and task.waits_for_any_end and bool(task.dependencies)
 
 
 def _and(names: list[str]) -> str:

@@ -4,22 +4,20 @@ import { movable, walkable } from "./graph-input.js";
 
 const LEAST = .1, MOST = 2;
 
-/** Sets a state on an element and on the icon or mark inside it; says whether that was a change. `state` is {state, attention, cached}. */
-export function paint(element, { state, attention, cached }) {
-  const same = element.getAttribute("data-state") === state && element.hasAttribute("data-attention") === Boolean(attention)
-    && element.hasAttribute("data-cached") === Boolean(cached);
+/** Sets a state on an element and on the icon or mark inside it; says whether that was a change. `state` is {state, attention, cached, starting}. */
+export function paint(element, { state, attention, cached, starting }) {
+  const flags = { attention, cached, starting };
+  const same = element.getAttribute("data-state") === state && Object.entries(flags).every(([name, on]) => element.hasAttribute(`data-${name}`) === Boolean(on));
   if (same) return false;
-  const look = state === "PENDING" && attention ? "WAITING" : state === "SUCCEEDED" && cached ? "CACHED" : state;
+  const look = state === "SUCCEEDED" && cached ? "CACHED" : state !== "PENDING" ? state : attention ? "WAITING" : starting && element.localName !== "use" ? "STARTING" : state;
   element.setAttribute("data-state", state);
-  element.toggleAttribute("data-attention", Boolean(attention));
-  element.toggleAttribute("data-cached", Boolean(cached));
+  for (const [name, on] of Object.entries(flags)) element.toggleAttribute(`data-${name}`, Boolean(on));
   element.removeAttribute("data-plan");
   if (element.localName === "use") element.setAttribute("href", `#mk-${look}`);
   const icon = element.matches(".si") ? element : element.querySelector(".si");
   if (icon && icon !== element) {
     icon.setAttribute("data-state", state);
-    icon.toggleAttribute("data-attention", Boolean(attention));
-    icon.toggleAttribute("data-cached", Boolean(cached));
+    for (const [name, on] of Object.entries(flags)) icon.toggleAttribute(`data-${name}`, Boolean(on));
   }
   icon?.querySelector("use")?.setAttribute("href", `#st-${look}`);
   return true;

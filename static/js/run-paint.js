@@ -1,10 +1,10 @@
 // Paints what the socket tells: nodes, strips, rows, counts, head, title and favicon. Only states and texts change in place.
 import { paint } from "./graph.js";
 import { counts, iterationOf, lookOf, worst } from "./run-state.js";
-import { duration } from "./times.js";
+import { clock, duration } from "./times.js";
 
 const WORDS = {
-  PENDING: "Pending", WAITING: "Waiting", RUNNING: "Running", SUCCEEDED: "Succeeded", CACHED: "Cached", SKIPPED: "Skipped",
+  PENDING: "Pending", WAITING: "Waiting", STARTING: "Starting", RUNNING: "Running", SUCCEEDED: "Succeeded", CACHED: "Cached", SKIPPED: "Skipped",
   FAILED: "Failed", CANCELING: "Stopping", CANCELED: "Stopped",
 };
 const ICONS = {
@@ -16,6 +16,7 @@ const ICONS = {
   CANCELED: ["#8a7768", '<circle cx="8" cy="8" r="6.500" fill="none" stroke="C" stroke-width="2"/><rect x="5" y="5" width="6" height="6" fill="C"/>'],
   SKIPPED: ["#808792", '<circle cx="8" cy="8" r="6.500" fill="none" stroke="C" stroke-width="2"/>'],
 };
+const wordOf = (task) => WORDS[task.starting ? "STARTING" : lookOf(task)];
 const SVG = "http://www.w3.org/2000/svg";
 
 // The link that filters by a state, for a state that no step had when the page was rendered.
@@ -55,6 +56,13 @@ export class Painter {
     this.#counts();
     this.run();
     if (changed) this.#follow(changed);
+    this.panel();
+  }
+
+  /** The panel may have been rendered before the state that is known here. */
+  panel() {
+    const head = document.querySelector("[data-panel-path]"), task = this.page.state.tasks.get(head?.dataset.panelPath);
+    if (task && head.dataset.panelState !== task.state && head.dataset.state !== task.state) this.#panel(head, task);
   }
 
   some(changed) {
@@ -105,7 +113,7 @@ export class Painter {
     if (!line || exits) return;
     line.classList.toggle("hot", task.state === "FAILED" || task.attention);
     this.#clock(line, task, task.line);
-    const title = node.querySelector("title"), text = `${node.dataset.name}: ${WORDS[lookOf(task)].toLowerCase()}${task.why ? ` – ${task.why}` : ""}`;
+    const title = node.querySelector("title"), text = `${node.dataset.name}: ${wordOf(task).toLowerCase()}${task.why ? ` – ${task.why}` : ""}`;
     if (title && title.textContent !== text) title.textContent = text;
   }
 
@@ -113,7 +121,7 @@ export class Painter {
   #clock(element, task, text) {
     if (task.since) {
       element.dataset.since = new Date(Date.parse(task.since) + this.page.skew).toISOString();
-      element.textContent = duration((Date.now() - Date.parse(element.dataset.since)) / 1000);
+      element.textContent = clock((Date.now() - Date.parse(element.dataset.since)) / 1000);
     } else {
       if (element.dataset.since) delete element.dataset.since;
       if (text && element.textContent !== text) element.textContent = text;
@@ -123,7 +131,7 @@ export class Painter {
   #row(row, task) {
     paint(row, task);
     row.dataset.look = lookOf(task);
-    row.querySelector(".si")?.setAttribute("aria-label", WORDS[lookOf(task)]);
+    row.querySelector(".si")?.setAttribute("aria-label", wordOf(task));
     const why = row.querySelector("[data-why]");
     if (why) {
       if (why.textContent !== task.why) why.textContent = why.title = task.why;

@@ -3,7 +3,7 @@
 
 const FIELDS = {
   kind: "container", state: "PENDING", attention: false, cached: false, reason: "", cause: "", attempt: 0, ready: null, started: null,
-  finished: null, children: 0, ended: 0, succeeded: 0, failed: 0, running: 0, waiting_on: 0, retry_at: null, line: "", why: "", since: "",
+  finished: null, children: 0, ended: 0, succeeded: 0, failed: 0, running: 0, waiting_on: 0, retry_at: null, line: "", why: "", since: "", starting: false,
 };
 
 export const NOTHING = Object.freeze({ number: -1, run: null, tasks: new Map() });

@@ -45,6 +45,7 @@ function startPanel() {
   for (const row of document.querySelectorAll("#left tr[data-path]")) row.toggleAttribute("aria-selected", false);
   document.querySelector(`#left tr[data-path="${CSS.escape(head.dataset.panelPath)}"]`)?.setAttribute("aria-selected", "true");
   followTail(panel);
+  painter.panel();
   refresh(panel);
 }
 

@@ -4,12 +4,18 @@ const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "
 const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
 
 export function duration(seconds) {
+  if (seconds < .095) return `${Math.round(Math.max(seconds, 0) * 1000)} ms`;
   if (seconds < 9.95) return `${Math.max(seconds, 0).toFixed(1)} s`;
   const whole = Math.round(seconds), two = (number) => String(number).padStart(2, "0");
   if (whole < MINUTE) return `${whole} s`;
   if (whole < HOUR) return `${Math.floor(whole / MINUTE)} m ${two(whole % MINUTE)} s`;
   if (whole < DAY) return `${Math.floor(whole / HOUR)} h ${two(Math.floor((whole % HOUR) / MINUTE))} m`;
   return `${Math.floor(whole / DAY)} d ${Math.floor((whole % DAY) / HOUR)} h`;
+}
+
+/** A duration that still grows: whole seconds. */
+export function clock(seconds) {
+  return seconds < 10 ? `${Math.floor(Math.max(seconds, 0))} s` : duration(seconds);
 }
 
 export function ago(at, now = new Date()) {
@@ -46,7 +52,7 @@ export function refresh(root = document) {
   }
   for (const element of root.querySelectorAll("[data-since]")) {
     const seconds = (now - new Date(element.dataset.since)) / 1000;
-    write(element, duration(seconds < 10 ? Math.floor(Math.max(seconds, 0)) : seconds).replace(".0 s", " s"));
+    write(element, clock(seconds));
   }
 }
 

@@ -135,6 +135,19 @@ def test_a_failed_run_says_which_step_and_why(client: Client, make: Callable[...
     assert "<b>s1</b> exit code 1: &lt;KeyError&gt;" in html
 
 
+def test_a_step_deep_inside_is_called_by_its_own_name(client: Client, make: Callable[..., Run]) -> None:
+    run = make("FAILED", reason="exit-handler-1/for-loop-3[7]/check-batch failed: exit code 1")
+    Task.objects.filter(run=run, path="root").update(culprit="root/exit-handler-1/for-loop-3[7]/check-batch")
+    assert "<b>check-batch[7]</b> exit code 1" in _get(client, "/runs/")
+
+
+def test_home_says_what_runs_inside_a_group_whose_name_nobody_gave(client: Client, make: Callable[..., Run]) -> None:
+    run = make("RUNNING", steps={"s0": {"state": "RUNNING"}})
+    Task.objects.filter(run=run, path="root/s0").update(kind="dag")
+    Task.objects.create(run=run, path="root/s0/train", parent="root/s0", kind="container", state="RUNNING")
+    assert '<span class="strong">train</span>' in _get(client, "/")
+
+
 def test_a_run_that_cannot_go_on_looks_waiting_and_says_for_what(client: Client, make: Callable[..., Run]) -> None:
     make("RUNNING", steps={"s0": {"attention": True, "reason": "waits for a GPU"}})
     html = _get(client, "/runs/")

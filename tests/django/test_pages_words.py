@@ -15,7 +15,16 @@ NOW = datetime(2026, 3, 18, 14, 0, tzinfo=UTC)
 
 @pytest.mark.parametrize(
     ("seconds", "said"),
-    [(0.02, "0.0 s"), (4.24, "4.2 s"), (9.96, "10 s"), (38, "38 s"), (59.7, "1 m 00 s"), (141, "2 m 21 s")]
+    [
+        (0.0, "0 ms"),
+        (0.0213, "21 ms"),
+        (0.096, "0.1 s"),
+        (4.24, "4.2 s"),
+        (9.96, "10 s"),
+        (38, "38 s"),
+        (59.7, "1 m 00 s"),
+        (141, "2 m 21 s"),
+    ]
     + [(4260, "1 h 11 m"), (86400 + 4 * 3600, "1 d 4 h"), (None, "–")],
 )
 def test_durations_are_as_exact_as_a_person_needs(seconds: float | None, said: str) -> None:

@@ -208,7 +208,9 @@ def test_the_stop_dialog_says_that_exit_tasks_still_run(site):
     _, version = upload_pipeline(data=read_sample("batches")[0], file_name="batches.yaml")
     run = services.launch_run(specification=version.specification, arguments={}, version=version)
     driver.drive(str(run.pk))
-    assert "clean-up still runs." in site.get(reverse("run-stop", args=[run.pk])).content.decode()
+    html = site.get(reverse("run-stop", args=[run.pk])).content.decode()
+    assert "clean-up still runs." in html
+    assert ">12 steps will not start" in html, "the exit task is none of them"
 
 
 def test_run_again_launches_the_same_inputs(site):

@@ -8,7 +8,7 @@ import pytest
 
 from runs.engine.model import Kind, State, Task
 from runs.messages import task_message
-from runs.wording import line, since, why
+from runs.wording import line, since, starting, why
 
 NOW = datetime.now(UTC)
 
@@ -25,6 +25,10 @@ def message(state=State.PENDING, kind=Kind.CONTAINER, **more):
         (message(reason="Waiting for a GPU: none of 4 nodes has one free", attention=True), "waiting for a GPU"),
         (message(attempt=1), "queued"),
         (message(attempt=1, reason="installing scikit-learn: 12 s"), "installing scikit-learn"),
+        (
+            message(attempt=1, cause="retry", reason="Attempt 1 failed: Exit code 1: ValueError: x. Retry 1 of 2 in 3 s."),
+            "failed, retry 1 of 2 in 3 s",
+        ),
         (message(State.SUCCEEDED, started_at=NOW - timedelta(seconds=38), finished_at=NOW), "38 s"),
         (message(State.SUCCEEDED, cached_from="r:root/x"), "cached"),
         (message(State.FAILED, cause="out-of-memory", reason="x was killed"), "out of memory"),
@@ -40,7 +44,7 @@ def message(state=State.PENDING, kind=Kind.CONTAINER, **more):
         (message(State.SKIPPED, cause="upstream-failed", reason="Did not run because train failed."), "because train failed"),
         (message(State.CANCELED, started_at=NOW - timedelta(minutes=2), finished_at=NOW), "stopped after 2 m 00 s"),
         (message(State.RUNNING, Kind.LOOP, children=12, succeeded=6, failed=1, running=3), "6 done, 3 running, 1 failed"),
-        (message(State.SUCCEEDED, Kind.LOOP, children=12, succeeded=12, started_at=NOW, finished_at=NOW), "12 of 12, 0.0 s"),
+        (message(State.SUCCEEDED, Kind.LOOP, children=12, succeeded=12, started_at=NOW, finished_at=NOW), "12 of 12, 0 ms"),
         (
             message(State.FAILED, Kind.LOOP, cause="inputs", reason="The loop goes over 'x', which is no list."),
             "the loop goes over 'x', which is…",
@@ -61,3 +65,15 @@ def test_a_row_says_the_whole_sentence():
     assert why(message(State.RUNNING, Kind.DAG, children=3, ended=2)) == "2 of 3 steps"
     assert why(message(waiting_on=2)) == "After 2 steps"
     assert why(message(State.SUCCEEDED)) == ""
+    again = "Attempt 1 failed: Exit code 1: ValueError: x Retry 1 of 2 in 3 s."
+    assert (
+        why(message(attempt=1, cause="retry", reason=again)) == "Retry 1 of 2 in 3 s. Attempt 1 failed: Exit code 1: ValueError: x."
+    )
+
+
+def test_a_step_starts_from_the_first_word_of_its_attempt_until_it_runs():
+    assert starting(message(attempt=1, reason="Installing scikit-learn: 12 s"))
+    assert not starting(message(attempt=1)), "queued, as far as anybody knows"
+    assert not starting(message(attempt=1, reason="Waiting for a GPU", attention=True))
+    assert not starting(message(attempt=1, cause="retry", reason="Attempt 1 failed: x. Retry 1 of 2."))
+    assert not starting(message(State.RUNNING, attempt=1, reason="fetching inputs"))
