@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from pipelines import specifications
@@ -11,6 +11,7 @@ from pipelines.models import Specification
 from runs import models
 from runs.engine.memory import MemoryTasks
 from runs.engine.model import Again, Step, Task
+from runs.execution.order import uses_workspace
 from runs.rows import RowTasks, task_values
 
 _CHUNK = 400  # ids in one IN
@@ -33,12 +34,18 @@ def again_value(row: models.Run) -> Again | None:
     if not kept or row.origin_id is None:
         return None
     try:
-        spec = specifications.load(kept["specification"])
+        spec, old_spec = specifications.load(row.specification_id), specifications.load(kept["specification"])
     except Specification.DoesNotExist:
         return None
-    tasks = EarlierTasks(str(row.origin_id))
-    memory = _memory(str(row.pk))
-    return Again(str(row.origin_id), spec, tasks, frozenset(kept["paths"]), frozenset(kept["same"]), memory)
+    return Again(
+        str(row.origin_id),
+        old_spec,
+        EarlierTasks(str(row.origin_id)),
+        frozenset(kept["paths"]),
+        frozenset(kept["same"]),
+        partial(uses_workspace, spec),
+        _memory(str(row.pk)),
+    )
 
 
 @lru_cache(maxsize=64)

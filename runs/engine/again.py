@@ -121,6 +121,8 @@ class Earlier:
             return Verdict(None, why)
         if task.kind in (Kind.CREATE_CLAIM, Kind.DELETE_CLAIM):
             return Verdict(None, "Volume claims are made anew for each run.")
+        if self.again.bound(draft.places[task.path].component, task.inputs or Values()):
+            return Verdict(None, "It works in the run's workspace, which is made anew for each run.")
         if anew := self._anew_before(draft, task.path):
             return Verdict(None, depends(anew))
         old = self.again.tasks.get(task.path)

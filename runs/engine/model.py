@@ -6,13 +6,13 @@ Paths are those of `pipelines.spec.paths`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol, TypedDict
 
-from pipelines.spec.model import PipelineSpec
+from pipelines.spec.model import ComponentSpec, PipelineSpec
 
 Json = Any
 
@@ -220,6 +220,7 @@ class Again:
     tasks: TaskSource
     paths: frozenset[str] = frozenset()
     same_arguments: frozenset[str] = frozenset()  # given alike; macros in them may have made other values
+    bound: Callable[[ComponentSpec, Values], bool] = lambda component, inputs: False  # whether a step works in its run's workspace
     memory: dict[str, Mapping[str, str]] = field(default_factory=dict, compare=False)  # what follows from the choice, by group
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from runs import caching, models
 from runs.earlier import all_tasks
 from runs.engine import model as engine
 from runs.engine import plan as planning
+from runs.execution.order import uses_workspace
 from runs.services.launching import ArgumentsRefused, launch_run
 
 
@@ -73,7 +75,8 @@ def plan_again(
     now = timezone.now()
     tasks, earlier_paths = all_tasks(run)
     value = _run_value(run, wanted, cache, now)
-    again = engine.Again(str(run.pk), wanted.old_spec, tasks, frozenset(from_paths), frozenset(wanted.same))
+    bound = partial(uses_workspace, wanted.spec)
+    again = engine.Again(str(run.pk), wanted.old_spec, tasks, frozenset(from_paths), frozenset(wanted.same), bound)
 
     def answer(task: engine.Task, order: engine.LookInCache) -> engine.CacheAnswered:
         key = caching.key_of(wanted.spec, value.resource_name, task)

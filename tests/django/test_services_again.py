@@ -139,6 +139,19 @@ def test_a_macro_in_an_argument_does_not_make_a_step_run_again() -> None:
     assert run.state == "SUCCEEDED" and task(run, "root/s0").inputs["parameters"]["x"] == f"run {run.pk}"
 
 
+def test_a_step_that_works_in_the_workspace_is_not_taken_over() -> None:
+    document = json.loads(chain(2))
+    document["deploymentSpec"]["executors"]["exec-s0"]["container"]["command"] = ["touch", "{{$.workspace_path}}/x"]
+    platform = {"platforms": {"kubernetes": {"pipelineConfig": {"workspace": {"size": "1Gi"}}}}}
+    first = launched(json.dumps(document) + "\n---\n" + json.dumps(platform))
+    succeed(first, "root/s0")
+    succeed(first, "root/s1")
+    plan = services.plan_again(first, from_paths=["root/s1"]).to_json()
+    assert [step["do"] for step in plan["steps"]] == ["run", "run"] and "workspace" in plan["steps"][0]["why"]
+    run = driven(services.run_again(first, from_paths=["root/s1"]))
+    assert task(run, "root/s0").attempt == 1
+
+
 def test_a_failed_run_is_gone_on_with_from_the_step_that_failed() -> None:
     first = launched(chain(3))
     succeed(first, "root/s0", Output=4)

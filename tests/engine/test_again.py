@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -276,6 +277,14 @@ def test_artifacts_are_the_same_by_their_ids() -> None:
     first = World(spec, script).go()
     world = first.run_again("c")
     assert ran(world.go()) == {"c"} and world["a"].outputs.artifacts["data"][0]["id"] == 7
+
+
+def test_steps_that_work_in_the_workspace_run_again_with_those_that_follow_them() -> None:
+    first = World(diamond(), one_more).go()
+    world = first.run_again()
+    world.again = replace(world.again, bound=lambda component, inputs: inputs.parameters["x"] == 5)  # `e`
+    assert planned(world) == {"a": "reuse", "b": "reuse", "c": "reuse", "d": "reuse", "e": "run"}
+    assert ran(world.go()) == {"e"}
 
 
 def changed(**fields: Any) -> PipelineSpec:
