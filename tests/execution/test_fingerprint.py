@@ -21,7 +21,7 @@ from pipelines.spec.model import (
     TaskSpec,
 )
 from runs.engine.model import Values
-from runs.execution.fingerprint import fingerprint, parts
+from runs.execution.fingerprint import differences, fingerprint, parts
 from runs.execution.order import mounted_claims
 
 COMPONENT = ComponentSpec(
@@ -135,3 +135,29 @@ def test_a_step_in_the_workspace_mounts_the_runs_claim() -> None:
     assert mounted_claims(spec, COMPONENT, INPUTS, "p-abcde") == ("data",)
     inside = Values({"x": "/kfp-workspace/a"})
     assert mounted_claims(spec, COMPONENT, inside, "p-abcde") == ("data", "p-abcde-kfp-workspace")
+
+
+def test_what_differs_is_said_inputs_first_with_their_values() -> None:
+    before = {
+        "containerSpec": {"image": "a:1", "cmdArgs": ["x"], "pvcNames": ["disk"]},
+        "inputParameterValues": {"threshold": 0.5, "same": [1], "old": "o"},
+        "inputArtifactNames": {"data": {"artifactNames": ["1"]}},
+        "outputParametersSpec": {"Output": "STRING"},
+    }
+    after = {
+        "containerSpec": {"image": "a:2", "cmdArgs": ["y"]},
+        "inputParameterValues": {"threshold": 0.6, "same": [1], "new": "n" * 80},
+        "inputArtifactNames": {"data": {"artifactNames": ["2"]}},
+        "outputParametersSpec": {"Output": "LIST"},
+    }
+    assert [one.sentence for one in differences(before, after)] == [
+        "`threshold` 0.5 → 0.6",
+        f'`new` nothing → "{"n" * 58}…',
+        '`old` "o" → nothing',
+        "input artifact `data` is another one",
+        "image a:1 → a:2",
+        "code or command changed",
+        "mounted volumes changed",
+        "output `Output` is declared differently",
+    ]
+    assert differences(before, before) == []
