@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import os
 import signal
 import traceback
@@ -249,9 +248,8 @@ class Attempt:
             env["_KFP_RUNTIME"] = "true"
         else:
             job["argv"] = recipe.argv
-        self.record.job.write_text(json.dumps(job), encoding="utf-8")
         pipes = _Pipes(self.log)
-        step = server.launch(order.name, str(self.record.job), *pipes.theirs)
+        step = server.launch(order.name, job, *pipes.theirs)
         self.pipes = pipes
         pipes.watch()
         return step

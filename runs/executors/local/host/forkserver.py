@@ -3,7 +3,7 @@
 `python forkserver.py <descriptor> [module…]`: imports the modules (so that each step has them at once), says it is ready on the
 socket, and then forks one child for each job. Messages are JSON lines: in come `{"id", "job"}` with two descriptors for stdout
 and stderr, and `{"id", "signal"}`; out go `{"ready"}`, `{"id", "pid"}` and `{"id", "status", "peak", "left"}`. The end of the
-socket is the end of all steps. A job is a JSON file (`runs.executors.local.host.jobs`), read by the child.
+socket is the end of all steps. What a job holds is in `attempts.py`, `_launch`.
 
 What a step can see must be what its command would have given it: arguments, `__main__`, tracebacks, exit code, exit handlers,
 threads and buffers.
@@ -16,6 +16,7 @@ import atexit
 import contextlib
 import ctypes
 import gc
+import importlib.machinery
 import json
 import os
 import resource
@@ -49,8 +50,8 @@ class Server:
         for end in (self.wake, self.waker):
             os.set_blocking(end, False)
 
-    def serve(self) -> str:
-        """Serves until the socket ends (returns ""); in a child returns the path of its job."""
+    def serve(self) -> dict[str, Any] | None:
+        """Serves until the socket ends (returns None); in a child returns its job."""
         signal.set_wakeup_fd(self.waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -66,7 +67,7 @@ class Server:
                 messages = self.receive()
                 if messages is None:
                     self.end_all()
-                    return ""
+                    return None
                 for message in messages:
                     if job := self.obey(message):
                         return job
@@ -87,7 +88,7 @@ class Server:
         *lines, self.buffer = (self.buffer + data).split(b"\n")
         return [json.loads(line) for line in lines]
 
-    def obey(self, message: dict[str, Any]) -> str:
+    def obey(self, message: dict[str, Any]) -> dict[str, Any] | None:
         """Carries out one message; in a new child returns its job."""
         if "job" in message:
             out, err = self.descriptors[:2]
@@ -95,7 +96,7 @@ class Server:
             pid = os.fork()
             if pid == 0:
                 self.become_step(out, err)
-                return str(message["job"])
+                return dict(message["job"])
             os.close(out)
             os.close(err)
             self.steps[pid] = message["id"]
@@ -104,7 +105,7 @@ class Server:
             for pid, name in self.steps.items():
                 if name == message["id"]:
                     _signal_group(pid, message["signal"])
-        return ""
+        return None
 
     def become_step(self, out: int, err: int) -> None:
         """The child: a session of its own, its streams, and nothing that is the server's."""
@@ -269,6 +270,7 @@ def run_module(job: dict[str, Any]) -> None:
     sys.path[:0] = [job["folder"], *job["python_path"]]
     known = set(sys.modules)
     heed_custom_paths()
+    keep_no_bytecode_of(source)
     main = types.ModuleType("__main__")
     main.__dict__.update({"__builtins__": __builtins__, "__annotations__": {}})
     sys.modules["__main__"] = main
@@ -304,6 +306,20 @@ def heed_custom_paths() -> None:
         return found
 
     executor.create_artifact_instance = made  # type: ignore[union-attr]
+
+
+def keep_no_bytecode_of(source: str) -> None:
+    """Nobody loads the component's source a second time."""
+    loader: Any = importlib.machinery.SourceFileLoader
+    cache = getattr(loader, "_cache_bytecode", None)
+    if cache is None:
+        return
+
+    def cached(self: Any, path: str, *rest: Any) -> None:
+        if path != source:
+            cache(self, path, *rest)
+
+    loader._cache_bytecode = cached
 
 
 def _exit_code(code: object) -> int:
@@ -368,12 +384,10 @@ def main() -> dict[str, Any]:
     if _LIBC:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1)
     warm(sys.argv[2:])
-    path = Server(control).serve()
-    if not path:
+    job = Server(control).serve()
+    if job is None:
         os._exit(0)
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            job: dict[str, Any] = json.load(file)
         prepare(job)
     except OSError as error:
         os.write(2, f"kfdash: the step's folder cannot be used: {error}\n".encode(errors="replace"))

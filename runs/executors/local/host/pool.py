@@ -89,7 +89,7 @@ class ForkServer:
             words = errors.read_text(errors="replace").strip().splitlines()
             raise CannotStart(words[-1] if words else "it ended without a word") from None
 
-    def launch(self, name: str, job: str, out: int, err: int) -> Step:
+    def launch(self, name: str, job: Mapping[str, object], out: int, err: int) -> Step:
         """Forks a step; closes the two descriptors once they are sent."""
         loop = asyncio.get_running_loop()
         step = Step(name, self, loop.create_future(), loop.create_future())

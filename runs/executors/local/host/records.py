@@ -66,11 +66,6 @@ class Record:
         """The step's own folder."""
         return self.folder / "work"
 
-    @property
-    def job(self) -> pathlib.Path:
-        """What the forked step reads."""
-        return self.folder / "job.json"
-
     def begin(self, order: Mapping[str, Json]) -> None:
         """Keeps the order. Raises OSError."""
         os.makedirs(self.folder, exist_ok=True)
@@ -103,7 +98,6 @@ class Record:
     def tidy(self, *, keep_home: bool = False) -> None:
         """Removes all but order and result; `keep_home` leaves the working folder for a further attempt, where there is room."""
         keep_home = keep_home and _room(self.folder)
-        self.job.unlink(missing_ok=True)
         if not keep_home:
             shutil.rmtree(self.work, ignore_errors=True)
             return
