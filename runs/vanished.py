@@ -7,6 +7,7 @@ metadata alone) is not gone; other stores are not asked.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 
 _BATCH = 2000  # artifacts looked for in one go
 _AGAIN_AFTER = timedelta(hours=1)
+_LONGEST = 10.0  # seconds of one look: the rest is for the next
 
 
 def look_for_artifacts(*, most: int = _BATCH) -> int:
@@ -33,19 +35,24 @@ def look_for_artifacts(*, most: int = _BATCH) -> int:
     """
     if not (settings.ARTIFACTS_DIR / STORE_FOLDER).is_dir():
         return 0
+    now, until = timezone.now(), time.monotonic() + _LONGEST
     own = models.Artifact.objects.filter(uri__startswith=STORE, gone_at=None)
-    unseen = list(own.filter(looked_at=None).order_by("id")[:most])
-    known = own.filter(looked_at__lt=timezone.now() - _AGAIN_AFTER, size__isnull=False).order_by("looked_at")
-    seen = list(known[: most - len(unseen)])
-    now = timezone.now()
+    looked: list[models.Artifact] = []
+    for row in own.filter(looked_at=None).order_by("id")[:most]:
+        if time.monotonic() > until:
+            break
+        row.size = _size(row)
+        looked.append(row)
     lost = []
-    for row in [*unseen, *seen]:
-        size = _size(row)
-        row.looked_at = now
-        if size is None and row.size is not None:
+    for row in own.filter(looked_at__lt=now - _AGAIN_AFTER, size__isnull=False).order_by("looked_at")[: most - len(looked)]:
+        if time.monotonic() > until:
+            break
+        if not _is_there(row.uri):
             lost.append(row.pk)
-        row.size = row.size if size is None else size
-    models.Artifact.objects.bulk_update([*unseen, *seen], ["looked_at", "size"], batch_size=200)
+        looked.append(row)
+    for row in looked:
+        row.looked_at = now
+    models.Artifact.objects.bulk_update(looked, ["looked_at", "size"], batch_size=200)
     mark_gone(lost)
     return len(lost)
 
