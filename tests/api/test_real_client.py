@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,8 +19,8 @@ from kfp.client import Client
 from kfp_server_api import ApiException
 
 from kfdash import outbox
-from runs import models
-from runs.engine.model import State
+from runs import driver, models
+from runs.engine.model import AttemptFailed, AttemptSucceeded, State
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -133,6 +134,23 @@ def test_a_run_of_a_package_is_launched_terminated_and_not_terminated_twice(clie
     with pytest.raises(ApiException) as refused:
         client.create_run_from_pipeline_package(file, arguments={"none": "y"})
     assert refused.value.status == 400
+
+
+def test_a_failed_run_is_retried_by_the_generated_client(client: Client, file: str) -> None:
+    run_id = client.create_run_from_pipeline_package(file, run_name="x").run_id
+    with pytest.raises(ApiException) as refused:
+        client._run_api.run_service_retry_run(run_id)
+    assert refused.value.status == 409
+    driver.drive(run_id)
+    driver.drive(run_id, AttemptFailed("root/say", 1, timezone.now(), "It broke.", exit_code=1))
+    models.Run.objects.update(created_at=timezone.now() - timedelta(seconds=10))
+    assert client.get_run(run_id).state == "FAILED"
+    client._run_api.run_service_retry_run(run_id)
+    run = client.get_run(run_id)
+    assert (run.state, run.finished_at.year) == ("RUNNING", 1970)
+    assert [entry.state for entry in run.state_history] == ["PENDING", "RUNNING", "FAILED", "RUNNING"]
+    driver.drive(run_id, AttemptSucceeded("root/say", 2, timezone.now()))
+    assert client.wait_for_run_completion(run_id, timeout=10).state == "SUCCEEDED"
 
 
 def test_there_are_no_recurring_runs(client: Client, file: str) -> None:
