@@ -6,20 +6,37 @@ import csv
 import io
 import json
 import pathlib
+import re
 from dataclasses import dataclass
 from typing import Any
 
 _MOST_ROWS = 100
 _MOST_COLUMNS = 200
+_LONG_NUMBER = 10  # characters; what is longer is rounded
+_NUMBER = re.compile(r"integer|number|u?int\d+|(half)?float\d*|double|decimal")
 _MOST_JSON = 8 * 1024 * 1024  # bytes of a JSON list that is read whole
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name and type (integer, number, text, boolean, or Parquet's own word)."""
+    """A column: its name and type (integer, number, string, boolean, or Parquet's own word)."""
 
     name: str
     type: str
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its values stand at the right."""
+        return bool(_NUMBER.match(self.type))
+
+    def shown(self, value: str) -> str:
+        """A value as a cell shows it: fractions with six significant digits."""
+        if self.type != "number" and not self.type.startswith(("float", "double", "halffloat")):
+            return value
+        try:
+            return value if len(value) <= _LONG_NUMBER else f"{float(value):.6g}"
+        except ValueError:
+            return value
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,14 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     total: int | None = None
     note: str = ""
+
+    @property
+    def cells(self) -> list[list[tuple[str, str, bool]]]:
+        """Each row as (as it is shown, in full, whether it is a number)."""
+        return [
+            [(column.shown(value), value, column.is_number) for column, value in zip(self.columns, row, strict=False)]
+            for row in self.rows
+        ]
 
 
 def read_table(path: pathlib.Path, head: bytes) -> Table | None:
@@ -129,8 +154,8 @@ def _type_of(values: list[str]) -> str:
                 reads(value)
         except ValueError:
             continue
-        return name if filled else "text"
-    return "boolean" if filled and {value.lower() for value in filled} <= {"true", "false"} else "text"
+        return name if filled else "string"
+    return "boolean" if filled and {value.lower() for value in filled} <= {"true", "false"} else "string"
 
 
 def _text(value: Any) -> str:

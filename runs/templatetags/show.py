@@ -32,3 +32,13 @@ def percent(share: float) -> str:
 def short_type(title: str) -> str:
     """An artifact's type without its namespace: `Dataset` for `system.Dataset`."""
     return title.rpartition(".")[2] or title
+
+
+_ICONS = {"Dataset": "data", "Model": "model", "Markdown": "doc", "HTML": "doc"}
+
+
+@register.filter
+def type_icon(title: str) -> str:
+    """The icon of an artifact's type."""
+    name = short_type(title)
+    return "metric" if name.endswith("Metrics") else _ICONS.get(name, "art")

@@ -70,13 +70,21 @@ def _steps_of(artifact: Artifact) -> list[StepOutputs]:
     for other in Artifact.objects.filter(run_id=artifact.run_id).order_by("id")[:2000]:
         by_path.setdefault(other.path, []).append(other)
     tasks = {task.path: task for task in Task.objects.filter(run_id=artifact.run_id, path__in=list(by_path)[:500])}
-    return [StepOutputs(path, step_name(path), tasks.get(path), mine) for path, mine in by_path.items()]
+    first: dict[str, int] = {}  # of each step as the pipeline has it: which of its iterations ended first says nothing
+    for path in by_path:
+        first.setdefault(paths.template(path), len(first))
+    order = sorted(by_path, key=lambda path: (first[paths.template(path)], _indices(path)))
+    return [StepOutputs(path, step_name(path), tasks.get(path), by_path[path]) for path in order]
+
+
+def _indices(path: str) -> list[int]:
+    """The iterations that a step is in, the outermost first."""
+    return [index for up in reversed([path, *paths.ancestors(path)]) if (index := paths.index(up)) is not None]
 
 
 def step_name(path: str) -> str:
     """A step's short name: its key, and the iterations it is in (`train[3]`)."""
-    indices = "".join(f"[{index}]" for up in [path, *paths.ancestors(path)] if (index := paths.index(up)) is not None)
-    return paths.key(path) + indices
+    return paths.key(path) + "".join(f"[{index}]" for index in _indices(path))
 
 
 def _inputs_of(artifact: Artifact) -> list[Artifact]:

@@ -49,7 +49,7 @@ def _artifact(value: Mapping[str, Any]) -> dict[str, Any]:
 _TYPES = {
     "NUMBER_INTEGER": "integer",
     "NUMBER_DOUBLE": "number",
-    "STRING": "text",
+    "STRING": "string",
     "BOOLEAN": "boolean",
     "LIST": "list",
     "STRUCT": "struct",

@@ -1,6 +1,7 @@
 // The graph: pan, zoom, fit, arrows along the edges, and `paint`, the one function that changes a state on the page.
 
 import { movable, walkable } from "./graph-input.js";
+import { Texts } from "./graph-text.js";
 
 const LEAST = .1, MOST = 2;
 
@@ -35,6 +36,7 @@ export class Graph {
     this.percent = canvas.querySelector(".pc");
     this.nodes = [...this.svg.querySelectorAll(".node:not(.group)")];
     this.byPath = new Map([...this.svg.querySelectorAll(".node")].map((node) => [node.dataset.path, node]));
+    this.texts = new Texts(this.nodes);
     this.marks = new Map(); // of the minimap, by node id
     this.boxes = new Map();
     this.shown = new Set(); // nodes of a large graph that are in sight
@@ -178,6 +180,7 @@ export class Graph {
   changed(node) {
     this.edges(node.id);
     this.#mark(node);
+    this.texts.later(node);
   }
 
   #mark(node) {
@@ -213,6 +216,7 @@ export class Graph {
     this.svg.classList.toggle("far", k < .6);
     this.svg.classList.toggle("farther", k < .35);
     if (this.percent) this.percent.textContent = `${Math.round(k * 100)}%`;
+    if (k >= .6 && this.texts.waiting.size) this.texts.fit();
     if (this.many) this.#inSight();
     this.minimap();
   }

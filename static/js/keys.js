@@ -26,7 +26,7 @@ export function cursorRow() {
 function move(step) {
   const all = rows();
   if (!all.length) return;
-  const at = all.indexOf(cursorRow());
+  const at = all.indexOf(cursorRow() ?? all.find((row) => row.matches('[aria-current="page"]')));
   const next = all[Math.max(0, Math.min(all.length - 1, at < 0 && step < 0 ? 0 : at + step))];
   cursorRow()?.classList.remove("cursor");
   next.classList.add("cursor");
@@ -46,7 +46,8 @@ export function startKeys() {
   onKey("k", () => move(-1));
   onKey("Enter", (event) => {
     if (event.target.closest("a, button, summary")) return;
-    cursorRow()?.querySelector("a[href]")?.click();
+    const row = cursorRow();
+    (row?.matches("a[href]") ? row : row?.querySelector("a[href]"))?.click();
   });
   onKey("x", () => cursorRow()?.querySelector("input[type=checkbox]")?.click());
   onKey("?", () => document.getElementById("keys").showModal());

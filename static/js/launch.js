@@ -108,15 +108,15 @@ function grow(area) {
   area.rows = Math.min(Math.max(area.value.split("\n").length, area.matches(".one-line") ? 1 : 2), 14);
 }
 
-let timer;
+const timers = new WeakMap(); // of each control: going on to the next field is no reason to say nothing of this one
 form.addEventListener("input", (event) => {
   const control = event.target;
   keep();
   markChanged(control);
   grow(control);
-  clearTimeout(timer);
+  clearTimeout(timers.get(control));
   if (control.getAttribute("aria-invalid") === "true" && !problem(control)) say(control, ""); // relief at once, blame later
-  else timer = setTimeout(() => say(control, problem(control)), DELAY);
+  else timers.set(control, setTimeout(() => say(control, problem(control)), DELAY));
 });
 form.addEventListener("change", (event) => {
   if (event.target.name === "experiment") {

@@ -2,7 +2,9 @@
 
 const LIBRARY = /^\s*File "[^"]*(?:site-packages|dist-packages|\/lib\/python3[^"]*|<frozen [^"]*)[^"]*", line \d+/;
 const FRAME = /^\s*File "[^"]+", line \d+/;
+const INPUT = /^\[KFP Executor [^\]]*\]: Got executor_input:/;
 const FEWEST_FOLDED = 4; // lines
+const WORDS = { frames: "lines of library frames", input: "lines of what the step was given" };
 
 /** Line: [number, µs, stream, level, text]. `time(µs)` gives the second column, `needle` is marked. */
 export function lineElement([number, at, stream, level, text], { time, needle, chosen }) {
@@ -37,22 +39,27 @@ function marked(body, text, needle) {
   body.append(text.slice(from));
 }
 
-/** Lines as { line }, and runs of library frames of a traceback, where they are long enough, as { fold: lines }. */
+/** Lines as { line }, and what nobody looks for as { fold: lines, words }, where it is long enough: library frames of a traceback, the executor's input. */
 export function folded(lines) {
   const found = [];
-  let run = [];
+  let run = [], kind = "";
   const close = () => {
-    if (run.length >= FEWEST_FOLDED) found.push({ fold: run });
+    if (run.length >= FEWEST_FOLDED) found.push({ fold: run, words: WORDS[kind] });
     else found.push(...run.map((line) => ({ line })));
     run = [];
+    kind = "";
   };
-  let inside = false;
   for (const line of lines) {
     const text = line[4];
-    if (LIBRARY.test(text)) inside = true;
-    else if (FRAME.test(text) || !/^\s{2,}/.test(text)) inside = false;
-    if (inside) run.push(line);
-    else { close(); found.push({ line }); }
+    if (kind === "input") {
+      run.push(line);
+      if (text === "}") close();
+      continue;
+    }
+    const inside = LIBRARY.test(text) || (kind === "frames" && !FRAME.test(text) && /^\s{2,}/.test(text));
+    if (!inside) close();
+    if (inside) { kind = "frames"; run.push(line); }
+    else { found.push({ line }); if (INPUT.test(text)) kind = "input"; }
   }
   close();
   return found;

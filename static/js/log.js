@@ -139,7 +139,7 @@ export class LogView {
   }
 
   #elements(lines) {
-    return folded(lines).map(({ line, fold }) => {
+    return folded(lines).map(({ line, fold, words }) => {
       if (line) return this.element(line);
       const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.#isChosen(number) || (this.search.finds(text)));
       if (open) {
@@ -152,7 +152,7 @@ export class LogView {
       button.className = "btn plain s";
       button.type = "button";
       button.dataset.unfoldLines = first;
-      button.textContent = `› ${fold.length} lines of library frames`;
+      button.textContent = `› ${fold.length} ${words}`;
       row.append(button);
       return row;
     });

@@ -44,7 +44,7 @@ export class Painter {
 
   /** All that is on the page, for a snapshot or a part that was fetched. */
   all(changed = null) {
-    if (!this.page.state.run) return;
+    if (!this.page.state.run || this.parts.travelling) return;
     this.index = new Map();
     for (const element of document.querySelectorAll("#left [data-path]")) {
       if (!this.index.has(element.dataset.path)) this.index.set(element.dataset.path, []);
@@ -62,10 +62,11 @@ export class Painter {
   /** The panel may have been rendered before the state that is known here. */
   panel() {
     const head = document.querySelector("[data-panel-path]"), task = this.page.state.tasks.get(head?.dataset.panelPath);
-    if (task && head.dataset.panelState !== task.state && head.dataset.state !== task.state) this.#panel(head, task);
+    if (task && !this.parts.travelling && head.dataset.panelState !== task.state && head.dataset.state !== task.state) this.#panel(head, task);
   }
 
   some(changed) {
+    if (this.parts.travelling) return;
     for (const path of changed) {
       const task = this.page.state.tasks.get(path);
       for (const element of this.index?.get(path) ?? []) this.#element(element, task);
@@ -80,7 +81,7 @@ export class Painter {
   /** Head, title and favicon follow the run's state. */
   run() {
     const { run } = this.page.state;
-    if (!run) return;
+    if (!run || this.parts.travelling) return;
     document.title = `${WORDS[run.state]}: ${this.main.dataset.title} · kfdash`;
     const shape = ICONS[run.state] ?? ICONS.PENDING;
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape[1].replaceAll("C\"", `${shape[0]}"`)}</svg>`;
@@ -104,6 +105,7 @@ export class Painter {
     const changed = paint(element, task);
     this.#line(element, task);
     if (changed) this.page.graph?.changed(element);
+    else if (!task.since) this.page.graph?.texts.later(element);
     if (task.kind === "loop" && task.children && !element.querySelector("use.mk")) this.#soon("left", ROWS_EVERY, () => this.#left());
     return undefined;
   }
@@ -216,11 +218,11 @@ export class Painter {
   // Bars grow with time: while something runs, the timeline is drawn anew.
   #timeline() {
     const pane = document.querySelector('#left [data-view="timeline"]');
-    if (pane && !document.hidden && this.page.state.run && !this.page.state.run.finished && pane.querySelectorAll("tr").length < 450) this.#left();
+    if (pane && !document.hidden && !this.parts.travelling && this.page.state.run && !this.page.state.run.finished && pane.querySelectorAll("tr").length < 450) this.#left();
   }
 
   #soon(name, wait, action) {
     if (this.later[name]) return;
-    this.later[name] = setTimeout(() => { this.later[name] = null; action(); }, wait);
+    this.later[name] = setTimeout(() => { this.later[name] = null; if (!this.parts.travelling) action(); }, wait);
   }
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 
 import pytest
@@ -50,7 +51,7 @@ def test_the_page_shows_the_output_where_it_comes_from_and_who_used_it(client, a
     models.ArtifactUse.objects.create(artifact=made, run=made.run, path="root/s1", name="data")
     with django_assert_max_num_queries(8):
         page = client.get(f"/artifacts/{made.pk}/").content.decode()
-    assert '<td title="3">3</td>' in page and "made it" in page and "used it" in page
+    assert '<td class="num" title="3">3</td>' in page and "made it" in page and "used it" in page
 
 
 def test_markup_in_names_and_cells_is_text(client, artifact):
@@ -82,6 +83,22 @@ def test_a_download_is_the_file_and_a_folder_an_archive(client, artifact):
         assert archive.getnames() == ["folder/a.txt", "folder/b.txt"]
     assert body(client.get(f"/artifacts/{folder.pk}/download/?file=b.txt")) == b"B"
     assert client.get(f"/artifacts/{folder.pk}/download/?file=../data").status_code == 404
+
+
+def test_outputs_of_a_loop_stand_by_index_whichever_iteration_ended_first(client, artifact):
+    made = artifact(b"x")
+    for index in (10, 2, 0):
+        models.Artifact.objects.create(
+            run=made.run, path=f"root/loop[{index}]/train", name="m", type="system.Model", uri="minio://kfdash/m"
+        )
+    page = client.get(f"/artifacts/{made.pk}/").content.decode()
+    assert re.findall(r'data-step="([^"]+)"', page) == ["s0", "train[0]", "train[2]", "train[10]"]
+
+
+def test_numbers_of_a_table_stand_at_the_right_and_are_rounded_but_kept_in_full(client, artifact):
+    made = artifact(b"name,x\na,1.1099999999999999\nb,2\n")
+    page = client.get(f"/artifacts/{made.pk}/").content.decode()
+    assert '<td class="num" title="1.1099999999999999">1.11</td>' in page and '<td title="a">a</td>' in page
 
 
 def test_an_unknown_output_is_not_found(client):

@@ -117,7 +117,7 @@ def test_a_table_has_types_and_says_what_it_left_out(show):
     rows = "".join(f"{i},{i / 2},name{i},true\n" for i in range(250))
     table = show(f"i,half,name,flag\n{rows}".encode(), name="t.csv").table
     assert table is not None
-    assert [column.type for column in table.columns] == ["integer", "number", "text", "boolean"]
+    assert [column.type for column in table.columns] == ["integer", "number", "string", "boolean"]
     assert len(table.rows) == 100 and table.total == 250 and "first 100 of 250 rows" in table.note
 
 
