@@ -7,6 +7,7 @@ as the same. Groups begin and end by what is in them, and are marked as taken ov
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ class Earlier:
     def __init__(self, again: Again) -> None:
         self.again = again
         self.places = Places(again.spec)
-        self._above = {above for path in again.paths for above in paths.ancestors(path)}
+        self._touched = again.paths.union(above for path in again.paths for above in paths.ancestors(path))
         self._causes = again.memory
         self._anew: dict[str, str] = {}
 
@@ -54,7 +55,7 @@ class Earlier:
 
     def cause(self, now: Places, path: str) -> str:
         """The path that makes the one at `path` be done again: a chosen one, or one that it depends on. Empty for none."""
-        if path in self.again.paths:
+        if self._is_in(self.again.paths, path):
             return path
         above = paths.parent(path)
         if not above:
@@ -67,12 +68,17 @@ class Earlier:
             self._causes[above] = self._causes_in(now, above)
         return self._causes[above].get(path, "")
 
+    @staticmethod
+    def _is_in(chosen: Collection[str], path: str) -> bool:
+        """Whether a path is among those; one without indices stands for the step in every iteration."""
+        return path in chosen or ("[" in path and paths.template(path) in chosen)
+
     def _causes_in(self, now: Places, group: str) -> dict[str, str]:
         """Member → the member that makes it be done again, for all that follow one that is chosen or holds a chosen one."""
         dag = now[group].component.dag
         if dag is None:
             return {}
-        begun = [key for key in dag.tasks if (path := paths.child(group, key)) in self.again.paths or path in self._above]
+        begun = [key for key in dag.tasks if self._is_in(self._touched, paths.child(group, key))]
         found: dict[str, str] = {}
         while begun:
             key = begun.pop()

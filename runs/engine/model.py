@@ -213,7 +213,10 @@ class TaskSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The earlier run that a run takes steps over from: what is at `paths`, and all that depends on it, is done again."""
+    """The earlier run that a run takes steps over from: what is at `paths`, and all that depends on it, is done again.
+
+    A path without indices (`root/each/score`) stands for the step in every iteration.
+    """
 
     run_id: str
     spec: PipelineSpec

@@ -17,6 +17,7 @@ from django.utils import timezone
 from pipelines import specifications
 from pipelines.labels import tag_problems
 from pipelines.models import PipelineVersion, Specification
+from pipelines.spec import paths
 from pipelines.spec.arguments import check_arguments, expand_macros
 from pipelines.spec.model import PipelineSpec
 from pipelines.spec.problems import Refused
@@ -105,6 +106,8 @@ def run_again(
 ) -> models.Run:
     """Launches a run that takes over from this one all but `from_paths` and what depends on them.
 
+    A path without indices (`root/each/score`) stands for the step in every iteration.
+
     Without arguments it has those of the run, as far as they fit the version; what is not said is as in the run. Raises
     NotAgain, ArgumentsRefused, NotLaunchable, and Refused for tags that no run can have; then nothing was written.
     """
@@ -171,6 +174,9 @@ def _wanted(
 def _check_paths(run: models.Run, spec: PipelineSpec, from_paths: Collection[str]) -> None:
     wanted = set(from_paths)
     known = set(models.Task.objects.filter(run=run, path__in=wanted).values_list("path", flat=True))
+    if missing := wanted - known:
+        inside = models.Task.objects.filter(run=run, path__contains="[").values_list("path", flat=True)
+        known |= missing & {paths.template(path) for path in inside}
     if missing := sorted(wanted - known):
         raise NotAgain(f"Run #{run.number} has no step at {missing[0]}. Choose a step of the run.")
     for path in sorted(known):

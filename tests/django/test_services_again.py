@@ -94,6 +94,8 @@ def test_a_long_loop_is_taken_over_in_few_statements(django_assert_max_num_queri
     with django_assert_max_num_queries(24):
         driver.drive(str(run.pk))
     assert list(models.Attempt.objects.filter(run=run).values_list("path", flat=True)) == ["root/each[7]/s1"]
+    everywhere = services.plan_again(first, from_paths=["root/each/s1"])
+    assert everywhere.what.counts == {"run": 60, "reuse": 60, "skip": 0}
     told = models.RunEvent.objects.get(run=run, kind="task.again")
     assert (told.path, events.told(told)) == ("root/each[7]/s1", "Chosen to run again.")
     assert task(run, "root/each[3]").cached_from and not task(run, "root/each[7]").cached_from
@@ -183,6 +185,8 @@ def test_a_run_that_goes_on_and_a_path_that_is_not_there_are_refused() -> None:
         services.plan_again(launched(), from_paths=["root/s0"])
     with pytest.raises(NotAgain, match="no step at root/s9"):
         services.run_again(finished(1), from_paths=["root/s9"])
+    with pytest.raises(NotAgain, match="no step at root/s0/x"):
+        services.run_again(finished(1), from_paths=["root/s0/x"])
 
 
 # --- another version --------------------------------------------------------------------------------------------------

@@ -199,6 +199,14 @@ def test_a_step_of_one_iteration_can_be_chosen() -> None:
     assert ran(world.go()) == {"each[1]/two", "end"}
 
 
+def test_a_path_without_indices_chooses_the_step_in_every_iteration() -> None:
+    first = World(loop(), one_more, arguments={"items": [1, 2]}).go()
+    world = first.run_again("each/two")
+    assert [path for path, do in planned(world).items() if do == "reuse"] == ["each[0]/one", "each[1]/one"]
+    assert ran(world.go()) == {"each[0]/two", "each[1]/two", "end"}
+    assert ran(first.run_again("each").go()) == {"each[0]/one", "each[0]/two", "each[1]/one", "each[1]/two", "end"}
+
+
 def test_choosing_a_group_chooses_all_that_is_in_it() -> None:
     first = World(loop(), one_more, arguments={"items": [1, 2]}).go()
     world = first.run_again("each[0]")
