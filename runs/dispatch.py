@@ -20,7 +20,7 @@ from runs.executing import executor
 from runs.execution.order import attempt_name, complete
 from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
 from runs.facts import encode
-from runs.rows import RowTasks, run_value, task_values
+from runs.rows import RowTasks, run_value
 from runs.vanished import makers, missing_inputs, missing_sentence
 
 log = logging.getLogger(__name__)
@@ -72,9 +72,8 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
         mine = [order for order in orders if order.run_id == run.id]
         spec = specifications.load(run.specification_id)
         value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
-        rows = models.Task.objects.filter(run=run, path__in=[order.path for order in mine])
-        tasks = {task.path: task for task in task_values(rows)}
-        around = RowTasks(str(run.id))  # what settings of a step may refer to; asked only by those that do
+        tasks = RowTasks(str(run.id))
+        tasks.prefetch(order.path for order in mine)
         for order in mine:
             task = tasks.get(order.path)
             if task is None or task.attempt != order.attempt or not task.under_way:
@@ -95,7 +94,7 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
                     task=task,
                     number=order.attempt,
                     namespace=run.namespace,
-                    resolve=partial(value_in_scope, Snapshot(value, spec, around), order.path),
+                    resolve=partial(value_in_scope, Snapshot(value, spec, tasks), order.path),
                 )
             except ValueError as error:
                 fact = AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "invalid-order", retryable=False)
