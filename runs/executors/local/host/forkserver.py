@@ -260,7 +260,9 @@ def run_command(argv: list[str]) -> None:
 
 def run_module(job: dict[str, Any]) -> None:
     """What `python3 -m <module> <args>` does, with the program's source written first as the SDK's script does."""
-    source = os.path.join(job["env"]["TMPDIR"], "ephemeral_component.py")
+    folder = os.path.join(job["env"]["TMPDIR"], "tmp.program")
+    os.makedirs(folder, exist_ok=True)
+    source = os.path.join(folder, "ephemeral_component.py")
     with open(source, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         file.write(job["source"])
     sys.argv = ["-m", "--component_module_path", source, *job["args"]]
