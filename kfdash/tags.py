@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from kfdash import strips, words
+from kfdash import moment, strips, words
 
 register = template.Library()
 _CODE = re.compile(r"`([^`\n]+)`")
@@ -82,8 +82,8 @@ def clock(started: datetime | None, finished: datetime | None = None, absent: st
     """How long it took, or has taken so far: then a script lets it tick."""
     if started is None:
         return absent
-    seconds = ((finished or timezone.now()) - started).total_seconds()
-    if finished:
+    seconds = ((finished or moment.now()) - started).total_seconds()
+    if finished or not moment.ticks(started):
         return format_html("<span>{}</span>", words.duration(seconds))
     return format_html('<span data-since="{}">{}</span>', started.isoformat(), words.duration(seconds))
 

@@ -138,6 +138,15 @@ def bars(step: Timed, attempts: Sequence[Phased], span: Span, now: datetime) -> 
     return found
 
 
+def usual_end(step: Timed, seconds: float, span: Span) -> float | None:
+    """Where a step ends that takes as long as usual; None where it has not begun, or where that lies outside."""
+    begin = step.started_at or step.ready_at
+    if begin is None or step.state in ("PENDING", "SKIPPED"):
+        return None
+    end = begin + timedelta(seconds=seconds)
+    return span.percent(end) if (end - span.begin).total_seconds() <= span.seconds else None
+
+
 def _add(found: Bars, kind: str, begin: datetime, end: datetime, span: Span, *, on: bool = False) -> None:
     x = span.percent(begin)
     found.pieces.append(Bar(kind, x, round(max(0.0, span.percent(end) - x), 3), on))

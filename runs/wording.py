@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from kfdash import words
+from kfdash import moment, words
 
 Message = Mapping[str, Any]
 
@@ -86,7 +86,7 @@ def since(message: Message) -> str:
     """When the clock of a running step began, ISO time; empty where its line is no clock."""
     if message["state"] != "RUNNING" or message["kind"] == "loop" or (message["reason"] and not is_group(message)):
         return ""
-    return message["started"] or message["ready"] or ""
+    return "" if moment.past() else message["started"] or message["ready"] or ""
 
 
 def counts(message: Message) -> str:
@@ -106,7 +106,7 @@ def seconds(message: Message) -> float | None:
     if not begin:
         return None
     end = message["finished"]
-    now = datetime.fromisoformat(end) if end else datetime.now().astimezone()
+    now = datetime.fromisoformat(end) if end else moment.now()
     return max(0.0, (now - datetime.fromisoformat(begin)).total_seconds())
 
 

@@ -25,6 +25,8 @@ RECORDED = ("kind", "state", *_SAID, *_PLAIN, *_TIMES)
 _NEW: dict[str, Any] = {field.name: field.default for field in fields(Task) if field.name in RECORDED and field.name != "kind"}
 _FIRST = (None, *(_NEW[name] for name in RECORDED[1:]))
 _VALUES = attrgetter(*RECORDED)
+# Causes by which the engine knows how far it is, while a task has not ended.
+_INNER = {"cache-lookup", "cache-miss", "stopping", "stopping-by-force", "deadline", "deadline-by-force"}
 _CAUSE = RECORDED.index("cause")
 _RANGE = re.compile(r"^(?P<loop>.*)\[(?P<first>\d+)-(?P<last>\d+)\]$", re.DOTALL)
 
@@ -43,13 +45,13 @@ class Told(Protocol):
 
 
 def recorded(task: Task) -> dict[str, Any]:
-    """What is remembered of a task. What it waits for inside the engine is not: a cause counts from the end on."""
+    """What is remembered of a task; of causes those that say something to people."""
     return dict(zip(RECORDED, _values(task), strict=True))
 
 
 def _values(task: Task) -> tuple[Any, ...]:
     values: tuple[Any, ...] = _VALUES(task)
-    return values if task.state.is_final or not task.cause else (*values[:_CAUSE], "", *values[_CAUSE + 1 :])
+    return values if task.state.is_final or task.cause not in _INNER else (*values[:_CAUSE], "", *values[_CAUSE + 1 :])
 
 
 def difference(before: Task | None, after: Task) -> dict[str, Any]:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.utils import timezone
 
-from kfdash import words
+from kfdash import moment, words
 from pipelines.drawing.words import expression_text
 from pipelines.spec import paths
 from pipelines.spec.model import ComponentSpec, ContainerSpec, ImporterSpec, ResourceSpec, TaskSpec
 from runs import logs, models
 from runs.messages import task_message
+from runs.replay import row_seen
 from runs.tree import Step, Tree, step_name
+from runs.usual import usual_times
 from runs.views.loglines import log_key, printed
 from runs.views.values import as_text, shown_arguments, shown_values
 from runs.wording import is_group, seconds, starting, why
 
 LAST_LINES = 6
-_LEAST_FOR_USUAL = 3
 
 
 @dataclass(frozen=True)
@@ -39,13 +38,14 @@ class Phase:
 def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: models.Attempt | None) -> dict[str, Any]:
     """What it does, how far it is, why it is not green; facts, inputs and the last lines."""
     task, component = tree.spec.at(path)
-    row = models.Task.objects.filter(run=run, path=path).only("inputs", "outputs", "cached_from", "reason").first()
+    row = row_seen(models.Task.objects.filter(run=run, path=path).only("inputs", "outputs", "cached_from", "reason").first(), step)
+    usual = usual_time(run, path) if step is not None and step.state == "RUNNING" else None
     log = log_key(run, attempt)
-    lines = [printed(line) for line in logs.tail(log, LAST_LINES)] if log else []
+    lines = [printed(line) for line in logs.tail(log, LAST_LINES)] if log and moment.past() is None else []
     return {
         "sentence": _sentence(step, attempt, *_cause(tree, step)),
-        "phases": _phases(attempt) if attempt is not None else [],
-        "usual": usual_time(run, path, step),
+        "phases": _phases(attempt, usual) if attempt is not None else [],
+        "usual": usual,
         "facts": _facts(run, tree, path, task, component, row, attempt),
         "cached_run": _cached_run(row),
         "inputs": shown_values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
@@ -75,7 +75,7 @@ def _sentence(step: Step | None, attempt: models.Attempt | None, culprit: Step |
             return {"strong": strong, "rest": why(message)}
         case "RUNNING":
             begin = step.started_at or step.ready_at
-            return {"strong": "Running for", "clock": taken, "since": begin.isoformat() if begin else "", "rest": why(message)}
+            return {"strong": "Running for", "clock": taken, "since": moment.ticks(begin), "rest": why(message)}
         case "SUCCEEDED" if step.cached_from:
             return {"strong": "Cached.", "rest": "Its outputs were reused; it did not run."}
         case "SUCCEEDED":
@@ -98,19 +98,21 @@ def _sentence(step: Step | None, attempt: models.Attempt | None, culprit: Step |
             return {"strong": "Stopped.", "rest": step.reason.removeprefix("Stopped. ").removeprefix("Stopped.")}
 
 
-def _phases(attempt: models.Attempt) -> list[Phase]:
-    """The four parts of an attempt with their share of its time."""
+def _phases(attempt: models.Attempt, usual: float | None) -> list[Phase]:
+    """The four parts of an attempt with their share of its time, or of what is usual where that is longer."""
     starts = [
         ("queued", "queue", attempt.queued_at),
         ("starting", "start", attempt.starting_at),
         ("running", "run", attempt.running_at),
         ("collecting", "collect", attempt.collecting_at),
     ]
-    end = attempt.finished_at or timezone.now()
+    end = attempt.finished_at or moment.now()
     known = [at for _, _, at in starts if at is not None]
     if not known:
         return []
     total = max((end - known[0]).total_seconds(), 0.001)
+    if usual is not None:
+        total = max(total, ((attempt.running_at or known[0]) - known[0]).total_seconds() + usual)
     phases, x = [], 0.0
     for index, (word, kind, at) in enumerate(starts):
         if at is None:
@@ -120,22 +122,14 @@ def _phases(attempt: models.Attempt) -> list[Phase]:
         taken = max(0.0, (until - at).total_seconds())
         width = round(taken / total * 100, 2)
         last = attempt.finished_at is None and until is end
-        phases.append(Phase(word, kind, taken, round(x, 2), width, at.isoformat() if last else ""))
+        phases.append(Phase(word, kind, taken, round(x, 2), width, moment.ticks(at) if last else ""))
         x += width
     return phases
 
 
-def usual_time(run: models.Run, path: str, step: Step | None) -> float | None:
-    """The median time of earlier successes of the same step, where there are three; None otherwise."""
-    if run.pipeline_key is None or step is None or step.state != "RUNNING":
-        return None
-    earlier = models.Task.objects.filter(run__pipeline_key=run.pipeline_key, path=path, state="SUCCEEDED", cached_from="")
-    times = [
-        (finished - begin).total_seconds()
-        for started, ready, finished in earlier.order_by("-id").values_list("started_at", "ready_at", "finished_at")[:15]
-        if finished and (begin := started or ready)
-    ]
-    return statistics.median(times) if len(times) >= _LEAST_FOR_USUAL else None
+def usual_time(run: models.Run, path: str) -> float | None:
+    """The median time of earlier successes of the same step, in seconds, where there are three; None otherwise."""
+    return usual_times(run, [path]).get(path)
 
 
 def _facts(

@@ -10,9 +10,10 @@ from pipelines.drawing.words import type_word
 from pipelines.spec import paths
 from runs import logs, logstore, models
 from runs.artifacts.previews import preview
-from runs.events import told
 from runs.messages import task_message
+from runs.replay import attempts_seen, row_seen
 from runs.tree import Step, Tree, step_name
+from runs.views.events import events
 from runs.views.loglines import log_key, printed
 from runs.views.overview import overview
 from runs.views.steps import Address, iteration_looks
@@ -21,7 +22,6 @@ from runs.wording import starting
 
 TABS = (("overview", "Overview"), ("io", "Inputs and outputs"), ("log", "Log"), ("events", "Events"))
 LOG_BLOCK = 200
-_MOST_EVENTS = 500
 _MOST_PREVIEWS = 8
 
 
@@ -30,7 +30,7 @@ def context(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
     path = address.task if _known(tree, address.task) else "root"
     task, component = tree.spec.at(path)
     step = tree.steps.get(path)
-    attempts = [] if step is None or step.kind in ("dag", "loop") else _attempts(run, path)
+    attempts = [] if step is None or step.kind in ("dag", "loop") else attempts_seen(_attempts(run, path), step)
     attempt = next((one for one in attempts if one.number == address.attempt), attempts[-1] if attempts else None)
     found: dict[str, Any] = {
         "run": run,
@@ -57,8 +57,9 @@ def context(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
         for name, word in TABS
         if name != "log" or attempts
     ]
-    found |= {"overview": overview, "io": io, "log": log_tab, "events": events}[tab](run, tree, path, step, attempt)
-    return found
+    if tab == "events":
+        return found | events(run, tree, path, address)
+    return found | {"overview": overview, "io": io, "log": log_tab}[tab](run, tree, path, step, attempt)
 
 
 def _known(tree: Tree, path: str) -> bool:
@@ -116,7 +117,7 @@ def _loop_switch(tree: Tree, path: str, address: Address) -> dict[str, Any] | No
 def io(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: models.Attempt | None) -> dict[str, Any]:
     """Values that went in and came out, outputs with a preview."""
     _, component = tree.spec.at(path)
-    row = models.Task.objects.filter(run=run, path=path).only("inputs", "outputs").first()
+    row = row_seen(models.Task.objects.filter(run=run, path=path).only("inputs", "outputs", "cached_from").first(), step)
     outputs = shown_values(component.output_parameters, component.output_artifacts, row.outputs if row else None)
     ids = [artifact["id"] for value in outputs for artifact in value["artifacts"] if artifact["id"]][:_MOST_PREVIEWS]
     made = models.Artifact.objects.filter(pk__in=ids).in_bulk() if ids else {}
@@ -152,32 +153,3 @@ def log_tab(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: 
 def _first_time(attempt: models.Attempt | None) -> float:
     at: datetime | None = (attempt.starting_at or attempt.queued_at) if attempt is not None else None
     return at.timestamp() if at else 0
-
-
-# --- events ---------------------------------------------------------------------------------------------------------
-
-
-def events(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: models.Attempt | None) -> dict[str, Any]:
-    """What happened, newest last, in words."""
-    query = models.RunEvent.objects.filter(run=run)
-    if path != "root":
-        query = query.filter(path__startswith=path)
-    rows = [event for event in query.order_by("-number")[:_MOST_EVENTS] if _belongs(event.path, path)]
-    rows.reverse()
-    return {
-        "events": [{"event": event, "text": told(event), "name": _event_name(tree, event.path, path)} for event in rows],
-        "events_cut": len(rows) == _MOST_EVENTS,
-    }
-
-
-def _belongs(event_path: str, path: str) -> bool:
-    return path == "root" or event_path == path or event_path.startswith((f"{path}/", f"{path}["))
-
-
-def _event_name(tree: Tree, event_path: str, path: str) -> str:
-    if event_path in ("", path):
-        return ""
-    try:
-        return step_name(tree.spec, event_path)
-    except (KeyError, AssertionError):
-        return event_path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -12,14 +13,15 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from kfdash import words
+from kfdash import moment, words
 from kfdash.wire.streaming import stream_text
 from pipelines import specifications
 from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
 from runs.engine.model import CacheUse, State
+from runs.replay import Moment, read_moment
 from runs.tree import Step, Tree, read_tree, step_name
-from runs.views import panel, steps
+from runs.views import panel, steps, travel
 from runs.views.overview import usual_time
 from runs.views.steps import Address
 
@@ -30,17 +32,26 @@ _FOUND_LIMIT = 500
 
 @require_safe
 def run_detail(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """The page; `part=left|panel|head|rows` gives that part of it alone."""
+    """The page; `part=left|panel|head|rows` gives that part of it alone. With `at` it is as it was after that event."""
     run = _run(run_id)
-    tree = read_tree(run, specifications.load(run.specification_id))
+    spec = specifications.load(run.specification_id)
     address = Address.read(request.GET)
+    seen = read_moment(run, spec, address.at) if address.at else None
+    address = replace(address, at=seen.number if seen else 0)
+    with moment.seen_at(seen.at if seen else None):
+        return _render(request, run, seen.tree if seen else read_tree(run, spec), address, seen)
+
+
+def _render(request: HttpRequest, run: models.Run, tree: Tree, address: Address, seen: Moment | None) -> HttpResponse:
     part = request.GET.get("part", "")
     if part == "rows":
         first = request.GET.get("from", "0")
         return render(request, _PARTS[part], steps.rows_context(run, tree, address, int(first) if first.isdecimal() else 0))
-    if not part and not address.task and run.state == State.FAILED:
+    if not part and not address.task and run.state == State.FAILED and seen is None:
         address = _at_first_failure(tree, address)
     context: dict[str, Any] = {"run": run, "section": "runs", "address": address, "event_number": run.event_number}
+    if seen is not None:
+        context["travel"] = travel.context(run, seen, address)
     if part in ("", "head"):
         context |= head(run, tree, address)
     if part in ("", "left"):
@@ -60,7 +71,7 @@ def _at_first_failure(tree: Tree, address: Address) -> Address:
     culprit = tree.cause_of(tree.root)
     if culprit is None or culprit is tree.root:
         return address
-    return Address(**{**address.__dict__, "task": culprit.path, "tab": "log" if culprit.attempt else "overview"})
+    return replace(address, task=culprit.path, tab="log" if culprit.attempt else "overview")
 
 
 # --- the head -------------------------------------------------------------------------------------------------------
@@ -69,7 +80,7 @@ def _at_first_failure(tree: Tree, address: Address) -> Address:
 def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
     """Title, facts, banner or notice, and what the stop dialog says."""
     root = tree.root
-    usual = usual_time(run, "root", root)
+    usual = usual_time(run, "root") if root is not None and root.state == "RUNNING" else None
     return {
         "trouble": _trouble(run, tree, address),
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",

@@ -9,17 +9,19 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from django.http import QueryDict
-from django.utils import timezone
 
-from kfdash import outbox, words
+from kfdash import moment, outbox, words
 from pipelines import drawing
 from pipelines.drawing.picture import Look, Picture, picture, strip_marks
 from pipelines.drawing.words import is_exit_task
 from pipelines.spec import paths
 from runs import models
+from runs.critical import critical_path
 from runs.messages import task_message
-from runs.timeline import Span, axis, bars
+from runs.replay import attempts_seen
+from runs.timeline import Span, axis, bars, usual_end
 from runs.tree import Row, Step, Tree, rows, state_counts
+from runs.usual import usual_times
 from runs.wording import said
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Address:
     fold: tuple[str, ...] = ()
     unfold: tuple[str, ...] = ()
     look: str = ""
+    critical: bool = False
+    at: int = 0  # the number of the event after which the run is seen, 0 for now
 
     @classmethod
     def read(cls, query: QueryDict) -> Address:
@@ -50,17 +54,23 @@ class Address:
         def many(name: str) -> tuple[str, ...]:
             return tuple(part for text in query.getlist(name) for part in text.split(",") if part)
 
-        view, attempt = query.get("view", "graph"), query.get("attempt", "")
+        def number(name: str, digits: int) -> int:
+            text = query.get(name, "")
+            return int(text) if text.isdecimal() and len(text) <= digits else 0
+
+        view = query.get("view", "graph")
         return cls(
             view=view if view in VIEWS else "graph",
             task=query.get("task", ""),
             tab=query.get("tab", "overview"),
-            attempt=int(attempt) if attempt.isdecimal() and len(attempt) < 6 else 0,
+            attempt=number("attempt", 5),
             opened=many("open"),
             artifacts=query.get("art") == "1",
             fold=many("fold"),
             unfold=many("unfold"),
             look=query.get("state", ""),
+            critical=query.get("critical") == "1",
+            at=number("at", 9),
         )
 
     def to(self, **changes: Any) -> str:
@@ -76,6 +86,8 @@ class Address:
             ("fold", ",".join(now["fold"])),
             ("unfold", ",".join(now["unfold"])),
             ("state", now["look"]),
+            ("critical", "1" if now["critical"] else ""),
+            ("at", str(now["at"] or "")),
         ]
         return "?" + urlencode([pair for pair in pairs if pair[1]], safe="/[],:", quote_via=quote)
 
@@ -106,6 +118,8 @@ def context(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
             )
         ],
         "artifacts_href": address.to(artifacts=not address.artifacts),
+        "critical_href": address.to(critical=not address.critical),
+        "travel_href": address.to(at=run.event_number) if run.event_number and not address.at else "",
         "address": address,
         "run": run,
         "view": address.view,
@@ -243,7 +257,7 @@ def rows_context(run: models.Run, tree: Tree, address: Address, first: int) -> d
         "run": run,
     }
     if address.view == "timeline":
-        context |= _timeline(run, tree, context["rows"])
+        context |= _timeline(run, tree, context["rows"], address)
     return context
 
 
@@ -269,7 +283,7 @@ def _row(tree: Tree, row: Row, address: Address) -> dict[str, Any]:
     told = said(message)
     group = step.kind in ("dag", "loop")
     begin = step.started_at or step.ready_at
-    queued = (step.started_at or step.finished_at or timezone.now()) - step.ready_at if step.ready_at and not group else None
+    queued = (step.started_at or step.finished_at or moment.now()) - step.ready_at if step.ready_at and not group else None
     ran = begin is not None and step.state not in ("PENDING", "SKIPPED")
     return {
         "path": step.path,
@@ -287,8 +301,8 @@ def _row(tree: Tree, row: Row, address: Address) -> dict[str, Any]:
         "hot": step.state == "FAILED" or step.attention,
         "tries": step.attempt if step.attempt and not group else None,
         "queued": words.duration(queued.total_seconds()) if queued is not None and step.state != "SKIPPED" else words.UNKNOWN,
-        "duration": words.duration(((step.finished_at or timezone.now()) - begin).total_seconds()) if ran else words.UNKNOWN,
-        "since": begin.isoformat() if ran and step.finished_at is None else "",
+        "duration": words.duration(((step.finished_at or moment.now()) - begin).total_seconds()) if ran else words.UNKNOWN,
+        "since": moment.ticks(begin) if ran and step.finished_at is None else "",
         "selected": step.path == address.task,
         "href": address.to_step(step.path),
         "folds": row.folds,
@@ -309,14 +323,21 @@ def _fold_href(row: Row, tree: Tree, address: Address) -> str:
     return address.to(fold=(*address.fold, path))
 
 
-def _timeline(run: models.Run, tree: Tree, shown: list[dict[str, Any]]) -> dict[str, Any]:
-    begin, end = run.started_at or run.created_at, run.finished_at or timezone.now()
+def _timeline(run: models.Run, tree: Tree, shown: list[dict[str, Any]], address: Address) -> dict[str, Any]:
+    begin, end = run.started_at or run.created_at, run.finished_at or moment.now()
     attempts: dict[str, list[models.Attempt]] = {}
     wanted = [row["path"] for row in shown if row["tries"]]
     for start in range(0, len(wanted), 400):
         for attempt in models.Attempt.objects.filter(run=run, path__in=wanted[start : start + 400]).order_by("number"):
             attempts.setdefault(attempt.path, []).append(attempt)
     span = Span.over(begin, end, running=run.finished_at is None)
+    usual = usual_times(run, [row["path"] for row in shown])
+    critical = critical_path(tree) if address.critical else frozenset()
     for row in shown:
-        row["bars"] = bars(row["step"], attempts.get(row["path"], []), span, end)
+        step = row["step"]
+        row["bars"] = bars(step, attempts_seen(attempts.get(row["path"], []), step), span, end)
+        row["critical"] = row["path"] in critical
+        if (seconds := usual.get(row["path"])) is not None and not step.cached_from:
+            row["usual"] = words.duration(seconds)
+            row["usual_x"] = usual_end(step, seconds, span)
     return {"axis": axis(span), "now": span.percent(end) if run.finished_at is None else None}

@@ -1,11 +1,18 @@
 // The address is the state: links change it, and the parts of the page that show it are fetched again.
+import { replaceBar } from "./travel.js";
 
 const OF_PANEL = ["task", "tab", "attempt"];
-const OF_LEFT = ["view", "open", "art", "fold", "unfold", "state"];
+const OF_LEFT = ["view", "open", "art", "fold", "unfold", "state", "critical"];
 
 /** The address a link means: what it says about its own part, what the address says about the other. */
 export function mergedAddress(href, what) {
   const url = new URL(href, location.href), here = new URLSearchParams(location.search);
+  if (what === "moment") {
+    const at = url.searchParams.get("at"), same = new URL(location.href);
+    at ? same.searchParams.set("at", at) : same.searchParams.delete("at");
+    return same;
+  }
+  here.has("at") ? url.searchParams.set("at", here.get("at")) : url.searchParams.delete("at");
   for (const name of what === "left" ? OF_PANEL : OF_LEFT) {
     url.searchParams.delete(name);
     if (here.has(name)) url.searchParams.set(name, here.get(name));
@@ -21,9 +28,15 @@ export class Parts {
     this.chosen = false; // whether a person chose the step: then the graph moves to it
   }
 
+  /** Whether the page shows a moment of the past: then nothing that happens now is painted. */
+  get travelling() {
+    return new URLSearchParams(location.search).has("at");
+  }
+
   /** Goes to an address and fetches the part that shows the difference. */
   go(url, what) {
     if (url.href !== location.href) history.pushState(null, "", url);
+    if (what === "moment") return this.moment();
     if (what === "left") return this.left();
     const open = (url.searchParams.get("open") ?? "").split(",").filter(Boolean);
     const inside = (url.searchParams.get("task") ?? "").replace(/\[\d+\]/g, "");
@@ -31,11 +44,33 @@ export class Parts {
     return this.panel();
   }
 
+  /** The whole page again, as it was or as it is. */
+  async moment() {
+    const html = await this.#fetch("");
+    if (html === null) return;
+    for (const name of ["left", "panel", "head"]) this.running[name]?.abort();
+    const fresh = new DOMParser().parseFromString(html, "text/html");
+    document.title = fresh.title;
+    replaceBar(document.getElementById("travel"), fresh.getElementById("travel"));
+    const head = document.getElementById("head"), body = document.querySelector("#panel .body"), down = body?.scrollTop ?? 0;
+    head.innerHTML = fresh.getElementById("head").innerHTML;
+    globalThis.htmx?.process(head);
+    this.onHead?.();
+    this.#putLeft(fresh.getElementById("left").innerHTML);
+    document.getElementById("panel").innerHTML = fresh.getElementById("panel").innerHTML;
+    if (body && document.querySelector("#panel .body")) document.querySelector("#panel .body").scrollTop = down;
+    this.onPanel?.();
+    this.onMoment?.();
+  }
+
   async left() {
+    const html = await this.#fetch("left");
+    if (html !== null) this.#putLeft(html);
+  }
+
+  #putLeft(html) {
     const box = document.getElementById("left"), scroll = box.querySelector("[data-rows]")?.scrollTop ?? 0;
     const find = box.querySelector("[data-find-step]"), typed = find?.value ?? "", typing = document.activeElement === find;
-    const html = await this.#fetch("left");
-    if (html === null) return;
     if (!this.held && box.querySelector(".graph")) this.held = this.keep?.() ?? null;
     box.innerHTML = html;
     const rows = box.querySelector("[data-rows]");
@@ -84,7 +119,7 @@ export class Parts {
     this.running[part] = stop;
     const url = new URL(location.href);
     url.hash = "";
-    url.searchParams.set("part", part);
+    if (part) url.searchParams.set("part", part);
     for (const [name, value] of Object.entries(more)) url.searchParams.set(name, value);
     try {
       const answer = await fetch(url, { signal: stop.signal, headers: { "X-Requested-With": "fetch" } });

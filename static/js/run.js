@@ -10,11 +10,13 @@ import { mergedAddress, Parts } from "./run-parts.js";
 import { Painter } from "./run-paint.js";
 import { failures, NOTHING, reduce } from "./run-state.js";
 import { refresh } from "./times.js";
+import { Travel } from "./travel.js";
 
 const main = document.getElementById("main");
 const parts = new Parts();
 const page = { state: NOTHING, graph: null, log: null, skew: 0 };
 const painter = new Painter(page, main, parts);
+const travel = new Travel(parts);
 
 // --- parts that were put into the page ---
 
@@ -81,6 +83,8 @@ function watchRows() {
 
 parts.onLeft = startLeft;
 parts.onPanel = startPanel;
+parts.keep = () => page.graph?.spot(page.graph.nodes[0]?.dataset.path) ?? null;
+parts.onMoment = () => { travel.show(); painter.all(); refresh(document.getElementById("travel")); };
 parts.onHead = () => { if (page.liveStatus) showLive(live, ...page.liveStatus); painter.run(); refresh(document.getElementById("head")); };
 
 // --- links and the address ---
@@ -121,7 +125,12 @@ function iterationAddress(mark) {
   return url;
 }
 
-addEventListener("popstate", () => { parts.left(); parts.panel(); });
+addEventListener("popstate", () => {
+  const at = new URLSearchParams(location.search).get("at") ?? "", shown = document.querySelector("[data-travel]")?.dataset.travel ?? "";
+  if (at !== shown) return parts.moment();
+  parts.left();
+  return parts.panel();
+});
 
 document.addEventListener("dblclick", (event) => {
   const node = event.target.closest(".graph a.node");
@@ -152,7 +161,7 @@ document.addEventListener("keydown", (event) => {
 // --- keyboard ---
 
 const press = (selector) => () => document.querySelector(selector)?.click();
-for (const key of ["g", "t", "i", "a", "[", "]"]) onKey(key, press(`#main [data-key="${key}"]`));
+for (const key of ["g", "t", "i", "a", "p", "[", "]"]) onKey(key, press(`#main [data-key="${key}"]`));
 onKey("l", press('#panel [data-tab="log"]'));
 onKey("o", press('#panel [data-tab="io"]'));
 onKey("r", press("[data-again]"));

@@ -50,6 +50,12 @@ export function refresh(root = document) {
       element.title = full.format(at);
     }
   }
+  for (const element of root.querySelectorAll("time[data-clock]:not([data-zoned])")) {
+    const at = new Date(element.dateTime);
+    write(element, at.toLocaleTimeString(undefined, { hour12: false }));
+    element.dataset.zoned = "yes";
+    element.title = `${element.dataset.clock ?? ""} ${full.format(at)}`.trim();
+  }
   for (const element of root.querySelectorAll("[data-since]")) {
     const seconds = (now - new Date(element.dataset.since)) / 1000;
     write(element, clock(seconds));
