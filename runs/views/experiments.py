@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +23,11 @@ PAGE_SIZE = 50
 @require_GET
 def experiment_list(request: HttpRequest) -> HttpResponse:
     """All experiments, newest first, or those in the archive; `q` looks in their names."""
+    context = _list_context(request)
+    return render(request, "experiments/_table.html" if is_partial(request) else "experiments/list.html", context)
+
+
+def _list_context(request: HttpRequest) -> dict[str, Any]:
     archived = request.GET.get("view") == "archive"
     words = request.GET.get("q", "").strip()
     found = Experiment.objects.filter(storage_state=StorageState.ARCHIVED if archived else StorageState.AVAILABLE)
@@ -29,26 +35,25 @@ def experiment_list(request: HttpRequest) -> HttpResponse:
         found = found.filter(name__icontains=words)
     page = keyset.page(found, request.GET, size=PAGE_SIZE)
     marks = newest_of_each("experiment_key", [experiment.pk for experiment in page.rows], count=10)
-    context = {
+    return {
         "page": page,
         "rows": [{"experiment": experiment, "marks": marks.get(experiment.pk, [])} for experiment in page.rows],
         "words": words,
         "archived": archived,
     }
-    return render(request, "experiments/_table.html" if is_partial(request) else "experiments/list.html", context)
 
 
 @require_POST
 def experiment_create(request: HttpRequest) -> HttpResponse:
-    """Makes an experiment and opens it."""
-    name = request.POST.get("name", "").strip()
+    """Makes an experiment and opens it; the list with the form again, and why, where that cannot be."""
+    name, description = (request.POST.get(field, "").strip() for field in ("name", "description"))
     try:
         if not name or len(name) > 128:
             raise services.ExperimentExists("An experiment needs a name of at most 128 characters.")
-        experiment = services.create_experiment(name=name, description=request.POST.get("description", "").strip())
+        experiment = services.create_experiment(name=name, description=description)
     except services.ExperimentExists as error:
-        messages.error(request, str(error))
-        return redirect("experiment-list")
+        fresh = {"name": name, "description": description, "error": str(error)}
+        return render(request, "experiments/list.html", _list_context(request) | {"fresh": fresh})
     return redirect("experiment-detail", experiment.pk)
 
 

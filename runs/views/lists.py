@@ -170,7 +170,8 @@ def _confirm_deletion(request: HttpRequest, runs: list[Run]) -> HttpResponse:
     total = {key: sum(preview[key] for preview in previews) for key in previews[0]}
     running = sum(not run.finished_at for run in runs)
     what = f"{runs[0].name} #{runs[0].number}" if len(runs) == 1 else counted(len(runs), "run")
-    goes = f"{counted(total['steps'], 'step')} with their logs, {counted(total['artifacts'], 'output')}"
+    goes = f"{counted(total['steps'], 'step')} with {'its log' if total['steps'] == 1 else 'their logs'}"
+    goes += f" and {counted(total['artifacts'], 'output')}" if total["artifacts"] else ""
     context = {
         "runs": runs,
         "what": what,

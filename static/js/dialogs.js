@@ -1,5 +1,6 @@
-// Dialogs: [data-open=ID] opens one that is in the page; [data-close] closes; one that htmx brings into #dialog opens by itself.
+// Dialogs: [data-open=ID] opens one that is in the page, [data-shown] is open from the start; [data-close] closes; one that htmx brings into #dialog opens by itself.
 export function startDialogs() {
+  document.querySelector("dialog[data-shown]")?.showModal(); // a form that came back
   document.addEventListener("click", (event) => {
     const opener = event.target.closest("[data-open]");
     if (opener) document.getElementById(opener.dataset.open)?.showModal();

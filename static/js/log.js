@@ -1,12 +1,10 @@
 // The log: blocks of 200 lines, of which only those in sight are filled; it follows, searches, filters, links.
 import { folded, lineElement } from "./log-lines.js";
+import { LogChoice } from "./log-choice.js";
+import { LogLooks } from "./log-looks.js";
 import { LogSearch } from "./log-search.js";
-import { duration } from "./times.js";
 
 const BLOCK = 200, LINE = 19, KEPT_LINES = 40000;
-const STORE = "kfdash.log";
-const TIMES = ["clock", "since", "off"];
-const TIME_WORDS = { clock: "clock", since: "since the start", off: "off" };
 
 export class LogView {
   constructor(root, live) {
@@ -19,20 +17,19 @@ export class LogView {
     this.lines = new Map();
     this.fetching = new Map();
     this.unfolded = new Set();
-    this.chosen = this.#fromHash();
+    this.choice = new LogChoice(root, this.box);
     this.level = "";
     this.unread = 0;
     this.stop = new AbortController();
     this.search = new LogSearch(this);
-    this.prefer = { wrap: false, time: "clock", ...JSON.parse(localStorage.getItem(STORE) ?? "{}") };
+    this.looks = new LogLooks(root, this.box, () => this.box.querySelectorAll("[data-filled]").forEach((block) => this.fill(block)));
     this.#takeFromPage();
     this.observer = new IntersectionObserver((entries) => entries.forEach((entry) => this.#seen(entry)), { root: this.box, rootMargin: "1500px 0px" });
     this.#build();
     this.#buttons();
-    this.#preferences();
-    this.following = !this.ended && !this.chosen;
+    this.following = !this.ended && !this.choice.first;
     this.showFollow();
-    if (this.chosen) this.show(this.chosen[0]); else this.#bottom();
+    if (this.choice.first) this.show(this.choice.first); else this.#bottom();
     this.follow();
   }
 
@@ -141,7 +138,7 @@ export class LogView {
   #elements(lines) {
     return folded(lines).map(({ line, fold, words }) => {
       if (line) return this.element(line);
-      const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.#isChosen(number) || (this.search.finds(text)));
+      const first = fold[0][0], open = this.unfolded.has(first) || fold.some(([number, , , , text]) => this.choice.has(number) || (this.search.finds(text)));
       if (open) {
         const part = document.createDocumentFragment();
         part.append(...fold.map((one) => this.element(one)));
@@ -159,7 +156,7 @@ export class LogView {
   }
 
   element(line) {
-    return lineElement(line, { time: (at) => this.#time(at), needle: this.search.needle, chosen: this.#isChosen(line[0]) });
+    return lineElement(line, { time: (at) => this.looks.time(at), needle: this.search.needle, chosen: this.choice.has(line[0]) });
   }
 
   #have(first, last) {
@@ -249,10 +246,7 @@ export class LogView {
     });
     on("[data-log-new]", "click", () => { this.following = true; this.showFollow(); this.#bottom(); });
     on("[data-log-follow]", "click", () => { this.following = !this.following; this.showFollow(); if (this.following) this.#bottom(); });
-    on("[data-log-wrap]", "click", () => this.#prefer({ wrap: !this.prefer.wrap }));
-    on("[data-log-time]", "click", () => this.#prefer({ time: TIMES[(TIMES.indexOf(this.prefer.time) + 1) % TIMES.length] }));
     this.box.addEventListener("click", (event) => this.#clicked(event));
-    on("[data-log-link]", "click", () => navigator.clipboard.writeText(location.href));
   }
 
   #clicked(event) {
@@ -264,53 +258,8 @@ export class LogView {
     const link = event.target.closest(".ln > a");
     if (!link) return undefined;
     event.preventDefault();
-    const number = Number(link.parentElement.dataset.number), from = event.shiftKey && this.chosen ? this.chosen[0] : number;
-    this.chosen = [Math.min(from, number), Math.max(from, number)];
-    const url = new URL(location.href);
-    url.hash = from === number ? `L${number}` : `L${this.chosen[0]}-L${this.chosen[1]}`;
-    history.replaceState(null, "", url);
-    for (const row of this.box.querySelectorAll(".ln")) row.classList.toggle("at", this.#isChosen(Number(row.dataset.number)));
+    this.choice.take(Number(link.parentElement.dataset.number), event.shiftKey);
     this.following = false;
-    this.showFollow();
-    return this.#linkButton();
-  }
-
-  #fromHash() {
-    const found = /^#L(\d+)(?:-L(\d+))?$/.exec(location.hash);
-    return found && Number(found[1]) ? [Number(found[1]), Number(found[2] ?? found[1])] : null;
-  }
-
-  #isChosen(number) {
-    return Boolean(this.chosen) && number >= this.chosen[0] && number <= this.chosen[1];
-  }
-
-  #linkButton() {
-    const button = this.root.querySelector("[data-log-link]");
-    button.hidden = !this.chosen;
-    if (this.chosen) button.querySelector("span").textContent = `Copy link to line ${this.chosen[0].toLocaleString("en")}`;
-  }
-
-  // --- how it looks ---
-
-  #prefer(change) {
-    Object.assign(this.prefer, change);
-    localStorage.setItem(STORE, JSON.stringify(this.prefer));
-    this.#preferences();
-    if ("time" in change) for (const block of this.box.querySelectorAll("[data-filled]")) this.fill(block);
-  }
-
-  #preferences() {
-    this.box.classList.toggle("wrap", this.prefer.wrap);
-    this.box.classList.toggle("notime", this.prefer.time === "off");
-    this.root.querySelector("[data-log-wrap]").setAttribute("aria-pressed", String(this.prefer.wrap));
-    const time = this.root.querySelector("[data-log-time]");
-    time.setAttribute("aria-pressed", String(this.prefer.time !== "off"));
-    time.title = `Time: ${TIME_WORDS[this.prefer.time]}`;
-    this.#linkButton();
-  }
-
-  #time(micros) {
-    if (this.prefer.time === "since") return duration(Math.max(0, (micros - Number(this.root.dataset.begin)) / 1e6));
-    return new Date(micros / 1000).toLocaleTimeString("en-GB");
+    return this.showFollow();
   }
 }

@@ -278,6 +278,11 @@ def test_an_unknown_action_and_an_empty_selection_are_refused(client: Client, ma
     assert client.post("/runs/bulk/", {"action": "archive", "id": "x"}).status_code == 404
 
 
+def test_the_question_before_a_deletion_speaks_of_what_there_is(client: Client, make: Callable[..., Run]) -> None:
+    html = _get(client, f"/runs/{make().pk}/delete/")
+    assert " with their logs will be deleted for good." in html
+
+
 # --- experiments ----------------------------------------------------------------------------------------------------
 
 
@@ -295,8 +300,10 @@ def test_the_list_of_experiments_asks_the_same_few_things(
 def test_an_experiment_is_made_once(client: Client) -> None:
     response = client.post("/experiments/new/", {"name": "iris", "description": "Which flower?"}, follow=True)
     assert "Which flower?" in response.content.decode()
-    response = client.post("/experiments/new/", {"name": "iris"}, follow=True)
-    assert "There is an experiment called" in response.content.decode()
+    response = client.post("/experiments/new/", {"name": "iris", "description": "kept"})
+    html = response.content.decode()
+    assert "There is an experiment called" in html
+    assert "data-shown" in html and ">kept</textarea>" in html, "the form is there again, with what was typed"
 
 
 def test_an_experiment_shows_its_runs_alone(client: Client, make: Callable[..., Run]) -> None:
