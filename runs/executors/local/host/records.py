@@ -1,7 +1,9 @@
 """What is on disk of attempts: order, process, result. It outlives the host.
 
-`<folder>/attempts/<name>/` holds `order.json`, `result.json` once it has ended (written beside, forced to the disk, renamed) and
-the step's own `work/` until then. `<folder>/processes` has a line for every process that was started.
+`<folder>/attempts/<name>/` holds `order.json`, `result.json` once it has ended (written beside, then renamed) and the step's own
+`work/` until then. As with the rows in SQLite, what is written outlives every process but is not forced to the disk: that would
+cost each step 3 ms, and one whose result goes in a power cut is started again.
+`<folder>/processes` has a line for every process that was started.
 """
 
 from __future__ import annotations
@@ -69,12 +71,12 @@ class Record:
     def begin(self, order: Mapping[str, Json]) -> None:
         """Keeps the order. Raises OSError."""
         os.makedirs(self.folder, exist_ok=True)
-        _replace(f"{self.folder}/order.json", json.dumps(order).encode(), force=False)
+        _replace(f"{self.folder}/order.json", json.dumps(order).encode())
 
     def finish(self, result: Result) -> None:
-        """Keeps the result, on the disk when this returns. Raises OSError."""
+        """Keeps the result: it outlives this process when this returns. Raises OSError."""
         os.makedirs(self.folder, exist_ok=True)
-        _replace(f"{self.folder}/result.json", result.to_text().encode(errors="surrogatepass"), force=True)
+        _replace(f"{self.folder}/result.json", result.to_text().encode(errors="surrogatepass"))
 
     def order(self) -> AttemptOrder | None:
         """The order, None where it is not there or damaged."""
@@ -217,15 +219,13 @@ def _room(folder: pathlib.Path) -> bool:
         return False
 
 
-def _replace(path: str, data: bytes, *, force: bool) -> None:
+def _replace(path: str, data: bytes) -> None:
     beside = f"{path}.new"
     descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        if force:
-            os.fsync(descriptor)
     finally:
         os.close(descriptor)
     os.rename(beside, path)
