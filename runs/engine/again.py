@@ -108,13 +108,13 @@ class Earlier:
             return old is not None and old.state is State.SKIPPED
         return task.cached_from.startswith(f"{self.again.run_id}:")
 
-    def _anew_before(self, draft: Draft, path: str) -> str:
+    def anew_before(self, draft: Draft, path: str) -> str:
         """The first task that this one depends on, itself or by its groups, and that was not taken over. Empty for none."""
         place = draft.places[path]
         if not place.parent:
             return ""
         if place.parent not in self._anew:
-            self._anew[place.parent] = self._anew_before(draft, place.parent)
+            self._anew[place.parent] = self.anew_before(draft, place.parent)
         if self._anew[place.parent] or place.index is not None or place.task is None:
             return self._anew[place.parent]
         wanted = [paths.child(place.parent, key) for key in place.task.dependencies]
@@ -129,7 +129,7 @@ class Earlier:
             return Verdict(None, "Volume claims are made anew for each run.")
         if self.again.bound(draft.places[task.path].component, task.inputs or Values()):
             return Verdict(None, "It works in the run's workspace, which is made anew for each run.")
-        if anew := self._anew_before(draft, task.path):
+        if anew := self.anew_before(draft, task.path):
             return Verdict(None, depends(anew))
         old = self.again.tasks.get(task.path)
         if old is None or old.kind is not task.kind:
@@ -216,7 +216,7 @@ def take_over(draft: Draft, task: Task) -> bool:
 def came_from(draft: Draft, group: Task, members: list[str]) -> str:
     """`<run id>:<path>` of the earlier group where all members of this one, at these paths, were taken over; else empty."""
     earlier = draft.earlier
-    if earlier is None or earlier.cause(draft.places, group.path):
+    if earlier is None or earlier.cause(draft.places, group.path) or earlier.anew_before(draft, group.path):
         return ""
     old = earlier.again.tasks.get(group.path)
     if old is None or old.state is not State.SUCCEEDED or old.children != len(members):

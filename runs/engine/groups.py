@@ -96,7 +96,8 @@ def _ready(draft: Draft, task: Task) -> None:
     elif place.kind is Kind.LOOP:
         # A loop whose condition is false goes over nothing, so that a fan-in over it is empty.
         outputs = loop_outputs(draft, task, place.component)
-        draft.succeed(task, outputs, reason=false.replace("Skipped", "No iterations", 1), cause="condition")
+        reason = false.replace("Skipped", "No iterations", 1)
+        draft.succeed(task, outputs, reason=reason, cause="condition", cached_from=again.came_from(draft, task, []))
     else:
         draft.end(task, State.SKIPPED, reason=false, cause="condition")
 

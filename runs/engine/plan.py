@@ -207,27 +207,42 @@ class _Planner:
     def _unsure_in(self, group: str, member: Place) -> set[str]:
         dag = self.places[group].component.dag
         assert dag is not None, f"{member.path} is in {group}, which is no DAG"
-        open_keys = []
-        for key, spec in dag.tasks.items():
-            path = paths.child(group, key)
-            task = self.tasks.tasks.get(path)
-            if task is not None and (task.state is not State.PENDING or task.ready_at is not None):
-                continue
-            if spec.trigger.condition or self._may_be_cached(path):
-                open_keys.append(key)
-        unsure = {paths.child(group, key) for key in open_keys}
-        open_keys = [key for key in open_keys if dag.tasks[key].trigger.condition]
+        waiting = {key for key in dag.tasks if self._waits(paths.child(group, key))}
+        forced = {key for key in waiting if self._is_forced(paths.child(group, key))}
+        may_be_skipped = {key for key in waiting if dag.tasks[key].trigger.condition}
+        may_be_reused = {key for key in waiting - forced if self._may_be_cached(paths.child(group, key))}
+        skipped = [key for key in waiting if self._was_skipped(paths.child(group, key))]  # again, if what comes before it fails
+        after = {dependant for key in skipped for dependant in dag.dependants[key] if dag.tasks[dependant].waits_for_any_end}
+        may_be_reused |= after & waiting - forced
+        open_keys = [*may_be_skipped, *may_be_reused]
         while open_keys:
-            for dependant in dag.dependants[open_keys.pop()]:
-                path = paths.child(group, dependant)
-                if path not in unsure and not dag.tasks[dependant].waits_for_any_end:
-                    unsure.add(path)
+            key = open_keys.pop()
+            for dependant in waiting.intersection(dag.dependants[key]):
+                if key in may_be_skipped and not dag.tasks[dependant].waits_for_any_end:
+                    found = may_be_skipped
+                elif dependant not in forced:  # what it depends on may end as it did in the earlier run
+                    found = may_be_reused
+                else:
+                    continue
+                if dependant not in found:
+                    found.add(dependant)
                     open_keys.append(dependant)
-        return unsure
+        return {paths.child(group, key) for key in may_be_skipped | may_be_reused}
+
+    def _waits(self, path: str) -> bool:
+        task = self.tasks.tasks.get(path)
+        return task is None or (task.state is State.PENDING and task.ready_at is None)
+
+    def _was_skipped(self, path: str) -> bool:
+        old = self.earlier.again.tasks.get(path) if self.earlier is not None else None
+        return old is not None and old.state is State.SKIPPED
+
+    def _is_forced(self, path: str) -> bool:
+        return self.earlier is not None and bool(self.earlier.cause(self.places, path))
 
     def _may_be_cached(self, path: str) -> bool:
         """Whether a step that waits asks the cache when its turn comes."""
-        if self.cache is not CacheUse.USE or (self.earlier is not None and self.earlier.cause(self.places, path)):
+        if self.cache is not CacheUse.USE or self._is_forced(path):
             return False
         place = self.places[path]
         return place.kind is Kind.CONTAINER and place.task is not None and place.task.caching.enabled

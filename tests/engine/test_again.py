@@ -146,6 +146,29 @@ def test_conditions_are_asked_anew() -> None:
     assert world.states() == {"yes": "SKIPPED", "no": "SUCCEEDED", "after": "SUCCEEDED"} and ran(world) == {"no", "after"}
 
 
+def test_what_follows_an_empty_group_that_waits_for_a_step_runs_again_with_that_step() -> None:
+    tasks = [task("a", "number", inputs={"x": "<n"}), task("b", "empty", after=("a",)), task("c", "plain", after=("b",))]
+    spec = pipeline(dag("root", tasks, inputs={"n": "NUMBER_INTEGER"}), NUMBER, PLAIN, dag("empty", []))
+    first = World(spec, one_more, arguments={"n": 1}).go()
+    assert ran(first.run_again().go()) == set()
+    world = first.run_again(arguments={"n": 2})
+    assert planned(world) == {"a": "run", "b": "run", "c": "run"}
+    assert ran(world.go()) == {"a", "c"}
+
+
+def test_what_follows_a_loop_that_had_no_iterations_either_time_is_taken_over() -> None:
+    tasks = [
+        task(
+            "each", "number", inputs={"n": "<n", "list": "<items"}, over="list", item="x", when="inputs.parameter_values['n'] > 2"
+        ),
+        task("end", "plain", after=("each",)),
+    ]
+    spec = pipeline(dag("root", tasks, inputs={"n": "NUMBER_INTEGER", "items": "LIST"}), NUMBER, PLAIN)
+    first = World(spec, one_more, arguments={"n": 1, "items": [1]}).go()
+    world = first.run_again()
+    assert planned(world) == {"each": "skip", "end": "reuse"} and ran(world.go()) == set()
+
+
 def test_a_condition_on_what_runs_again_leaves_what_follows_open() -> None:
     tasks = [
         task("a", "number", inputs={"x": 1}),
