@@ -86,12 +86,9 @@ def _sentence(step: Step | None, attempt: models.Attempt | None, culprit: Step |
             exit_code = f"Exit code {attempt.exit_code}." if attempt is not None and attempt.exit_code else ""
             return {"strong": step.reason or "Failed.", "rest": "" if exit_code[:-1].lower() in step.reason.lower() else exit_code}
         case "SKIPPED":
-            return {
-                "strong": "Skipped.",
-                "rest": step.reason.removeprefix("Skipped because ").join(("Because ", ""))
-                if step.reason.startswith("Skipped because ")
-                else step.reason,
-            }
+            reason = why(message)
+            begun = reason.startswith("Skipped because ")
+            return {"strong": "Skipped.", "rest": f"Because {reason.removeprefix('Skipped because ')}" if begun else reason}
         case "CANCELING":
             return {"strong": "Stopping.", "rest": f"It gets {settings.STOP_GRACE} s to end."}
         case _:

@@ -1,10 +1,11 @@
 // Text in boxes: cut where the box ends, whatever font the reader has, and the type gives way to the second line.
 
-const LEFT = 36, END = 11, GAP = 8; // points: where text begins, what is left free at the right, between two texts
+const LEFT = 36, HEAD = 51, END = 11, GAP = 8, LEAST = 24; // points: where text begins in a box and in a head, what is free at its end, between two texts; less is no text
 const MOST = 300; // nodes; a larger drawing is not measured
 
 // What each text of a node may measure; all is measured before anything is written, so that the page is laid out once.
 function measured(node) {
+  if (node.classList.contains("group")) return measuredHead(node);
   const width = Number(node.querySelector(".box")?.getAttribute("width"));
   if (!width) return null;
   const name = node.querySelector(".nm"), line = node.querySelector(".sub"), type = node.querySelector(".ty:not(.times)"), times = node.querySelector(".times");
@@ -13,8 +14,17 @@ function measured(node) {
   return { name, line, type, forName: width - LEFT - taken, forLine: width - LEFT - END };
 }
 
+// The head of an open group is one text: its name, the expression, then what is said of it in what is left.
+function measuredHead(node) {
+  const width = Number(node.querySelector(".grab")?.getAttribute("width")), line = node.querySelector(".sub");
+  if (!width || !line) return null;
+  const before = [...node.querySelectorAll(".gn, .expr")].reduce((sum, part) => sum + part.getComputedTextLength() + GAP, 0);
+  return { name: null, line, type: null, forName: 0, forLine: width - HEAD - before - END };
+}
+
 function cut(text, room) {
   const length = text.getComputedTextLength(), whole = text.textContent;
+  if (length > room && room < LEAST) return "";
   return length > room ? `${whole.slice(0, Math.max(1, Math.floor(whole.length * (room - 9) / length))).trimEnd()}…` : whole;
 }
 

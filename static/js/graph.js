@@ -36,7 +36,7 @@ export class Graph {
     this.percent = canvas.querySelector(".pc");
     this.nodes = [...this.svg.querySelectorAll(".node:not(.group)")];
     this.byPath = new Map([...this.svg.querySelectorAll(".node")].map((node) => [node.dataset.path, node]));
-    this.texts = new Texts(this.nodes);
+    this.texts = new Texts([...this.byPath.values()]);
     this.marks = new Map(); // of the minimap, by node id
     this.boxes = new Map();
     this.shown = new Set(); // nodes of a large graph that are in sight
@@ -246,8 +246,16 @@ export class Graph {
     this.was = { width, height };
   }
 
+  // Where reading begins: the uppermost node, the leftmost of those.
+  #first() {
+    return this.nodes.reduce((best, node) => {
+      const one = this.box(node), other = best && this.box(best);
+      return !other || one.y < other.y - 4 || (Math.abs(one.y - other.y) <= 4 && one.x < other.x) ? node : best;
+    }, null);
+  }
+
   #tabStop() {
     for (const node of this.svg.querySelectorAll('[tabindex="0"]')) node.setAttribute("tabindex", "-1");
-    (this.svg.querySelector('.node[aria-current="true"]') ?? this.svg.querySelector(".node:not(.group)"))?.setAttribute("tabindex", "0");
+    (this.svg.querySelector('.node[aria-current="true"]') ?? this.#first())?.setAttribute("tabindex", "0");
   }
 }

@@ -44,21 +44,22 @@ export class Parts {
     return this.panel();
   }
 
-  /** The whole page again, as it was or as it is. */
+  /** The page as it was, or again as it is: a graph that is there is painted, all else is put in anew. */
   async moment() {
-    const html = await this.#fetch("");
-    if (html === null) return;
+    const text = await this.#fetch("moment", document.querySelector("#left .graph") ? { drawn: 1 } : {});
+    if (text === null) return;
     for (const name of ["left", "panel", "head"]) this.running[name]?.abort();
-    const fresh = new DOMParser().parseFromString(html, "text/html");
+    const fresh = JSON.parse(text);
     document.title = fresh.title;
-    replaceBar(document.getElementById("travel"), fresh.getElementById("travel"));
-    const head = document.getElementById("head"), body = document.querySelector("#panel .body"), down = body?.scrollTop ?? 0;
-    head.innerHTML = fresh.getElementById("head").innerHTML;
+    replaceBar(document.getElementById("travel"), fresh.travel);
+    const head = document.getElementById("head"), panel = document.getElementById("panel"), down = panel.querySelector(".body")?.scrollTop ?? 0;
+    head.innerHTML = fresh.head;
     globalThis.htmx?.process(head);
+    this.onSnapshot?.(fresh.snapshot);
+    if (fresh.left) this.#putLeft(fresh.left);
     this.onHead?.();
-    this.#putLeft(fresh.getElementById("left").innerHTML);
-    document.getElementById("panel").innerHTML = fresh.getElementById("panel").innerHTML;
-    if (body && document.querySelector("#panel .body")) document.querySelector("#panel .body").scrollTop = down;
+    panel.innerHTML = fresh.panel;
+    if (panel.querySelector(".body")) panel.querySelector(".body").scrollTop = down;
     this.onPanel?.();
     this.onMoment?.();
   }
@@ -71,6 +72,7 @@ export class Parts {
   #putLeft(html) {
     const box = document.getElementById("left"), scroll = box.querySelector("[data-rows]")?.scrollTop ?? 0;
     const find = box.querySelector("[data-find-step]"), typed = find?.value ?? "", typing = document.activeElement === find;
+    const focused = box.contains(document.activeElement) ? document.activeElement.closest("[data-path]")?.dataset.path : null;
     if (!this.held && box.querySelector(".graph")) this.held = this.keep?.() ?? null;
     box.innerHTML = html;
     const rows = box.querySelector("[data-rows]");
@@ -79,6 +81,9 @@ export class Parts {
     if (fresh && typed) fresh.value = typed;
     if (typing) fresh?.focus();
     this.onLeft?.();
+    // Who walks by keyboard stays where they were: also when a group opened under them.
+    const again = focused && box.querySelector(`:is(a.node, tr)[data-path="${CSS.escape(focused)}"]`);
+    (again?.matches("tr") ? again.querySelector("a.tw, a.name") : again)?.focus({ preventScroll: true });
     if (typed) fresh?.dispatchEvent(new Event("input", { bubbles: true }));
   }
 

@@ -1,4 +1,5 @@
 // The page of a run: parts are fetched when the address changes, states are painted when the socket tells of them.
+import { FindStep } from "./find-step.js";
 import { Graph } from "./graph.js";
 import { onKey } from "./keys.js";
 import { Live, showLive } from "./live.js";
@@ -14,8 +15,10 @@ import { Travel } from "./travel.js";
 
 const main = document.getElementById("main");
 const parts = new Parts();
-const page = { state: NOTHING, graph: null, log: null, skew: 0 };
+const page = { now: NOTHING, past: null, graph: null, log: null, skew: 0 };
+Object.defineProperty(page, "state", { get: () => page.past ?? page.now });
 const painter = new Painter(page, main, parts);
+new FindStep(page, parts);
 const travel = new Travel(parts);
 
 // --- parts that were put into the page ---
@@ -84,6 +87,10 @@ function watchRows() {
 parts.onLeft = startLeft;
 parts.onPanel = startPanel;
 parts.keep = () => page.graph?.spot(page.graph.nodes[0]?.dataset.path) ?? null;
+parts.onSnapshot = (told) => {
+  page.past = told && parts.travelling ? reduce(NOTHING, { type: "snapshot", ...told }).state : null;
+  if (told && !parts.travelling) page.now = reduce(page.now, { type: "snapshot", ...told }).state;
+};
 parts.onMoment = () => { travel.show(); painter.all(); refresh(document.getElementById("travel")); };
 parts.onHead = () => { if (page.liveStatus) showLive(live, ...page.liveStatus); painter.run(); refresh(document.getElementById("head")); };
 
@@ -137,27 +144,6 @@ document.addEventListener("dblclick", (event) => {
   if (node?.querySelector("[data-unfold], [data-fold]")) unfold(node);
 });
 
-// --- search among the steps ---
-
-document.addEventListener("input", (event) => {
-  if (!event.target.matches("[data-find-step]")) return;
-  const needle = event.target.value.trim().toLowerCase();
-  const matches = needle && ((element) => `${element.dataset.name} ${element.dataset.path}`.toLowerCase().includes(needle));
-  page.graph?.filter(matches || null);
-  for (const row of document.querySelectorAll("#left tr[data-path]")) row.classList.toggle("unmatched", Boolean(matches) && !matches(row));
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !event.target.matches("[data-find-step]")) return;
-  const found = [...document.querySelectorAll("#left .node:not(.group):not(.dimmed), #left tr[data-path]:not(.unmatched)")];
-  if (!found.length || !event.target.value.trim()) return;
-  const next = found[(found.findIndex((one) => one.classList.contains("found")) + 1) % found.length];
-  found.forEach((one) => one.classList.toggle("found", one === next));
-  parts.chosen = true;
-  const link = next.matches("a") ? next : next.querySelector("a.name");
-  parts.go(mergedAddress(link.getAttribute("href"), "panel"), "panel");
-  if (page.graph && next.matches("a")) page.graph.reveal(next); else next.scrollIntoView({ block: "nearest" });
-});
-
 // --- keyboard ---
 
 const press = (selector) => () => document.querySelector(selector)?.click();
@@ -205,10 +191,11 @@ const live = new Live(`/ws/runs/${main.dataset.run}/`, {
       return;
     }
     if (data.now) page.skew = Date.now() - Date.parse(data.now);
-    const { state, changed, resync } = reduce(page.state, data);
+    const { state, changed, resync } = reduce(page.now, data);
     if (resync) live.send({ type: "sync" });
-    const first = page.state.number < 0;
-    page.state = state;
+    const first = page.now.number < 0;
+    page.now = state;
+    if (parts.travelling) return;
     // The page was rendered with the state of its number: only what came after that is news.
     if (first || data.type === "snapshot") painter.all(first && data.number === Number(main.dataset.number) ? null : changed);
     else painter.some(changed);

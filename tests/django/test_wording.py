@@ -41,6 +41,10 @@ def message(state=State.PENDING, kind=Kind.CONTAINER, **more):
             message(State.SKIPPED, cause="condition", reason="Skipped because a is false (evaluate-accuracy is 0.9766081)."),
             "not taken: accuracy is 0.976",
         ),
+        (
+            message(State.SKIPPED, cause="condition", reason="Skipped because tiny-Output > limit is false (tiny-Output is 3)."),
+            "not taken: tiny is 3",
+        ),
         (message(State.SKIPPED, cause="upstream-failed", reason="Did not run because train failed."), "because train failed"),
         (message(State.CANCELED, started_at=NOW - timedelta(minutes=2), finished_at=NOW), "stopped after 2 m 00 s"),
         (message(State.RUNNING, Kind.LOOP, children=12, succeeded=6, failed=1, running=3), "6 done, 3 running, 1 failed"),
@@ -65,6 +69,8 @@ def test_a_row_says_the_whole_sentence():
     assert why(message(State.RUNNING, Kind.DAG, children=3, ended=2)) == "2 of 3 steps"
     assert why(message(waiting_on=2)) == "After 2 steps"
     assert why(message(State.SUCCEEDED)) == ""
+    skipped = message(State.SKIPPED, cause="condition", reason="Skipped because tiny-Output > 4 is false (tiny-Output is 3).")
+    assert why(skipped) == "Skipped because tiny > 4 is false (tiny is 3)."
     again = "Attempt 1 failed: Exit code 1: ValueError: x Retry 1 of 2 in 3 s."
     assert (
         why(message(attempt=1, cause="retry", reason=again)) == "Retry 1 of 2 in 3 s. Attempt 1 failed: Exit code 1: ValueError: x."
