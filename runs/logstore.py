@@ -17,6 +17,8 @@ from runs.executors.base import LogLine
 
 SEGMENT = 4 * 1024 * 1024  # bytes; a segment is closed when it has reached this
 _BLOCK = 256 * 1024
+_SEGMENT_NAME = re.compile(r"(?!0{12})(?:[0-9]{12}|[1-9][0-9]{12,17})\.log")
+_TIME = re.compile(r"[0-9]{1,18}")
 _LEVELS = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _ERROR = re.compile(
     r"\b(?:ERROR\b|CRITICAL\b|FATAL\b|Error:|Exception:|panic:)"
@@ -96,7 +98,7 @@ def _segments(folder: pathlib.Path) -> list[int]:
         names = os.listdir(folder)
     except FileNotFoundError:
         return []
-    return sorted(int(name[:-4]) for name in names if name.endswith(".log") and name[:-4].isdigit())
+    return sorted(int(name[:-4]) for name in names if _SEGMENT_NAME.fullmatch(name))
 
 
 def _blocks(path: pathlib.Path) -> Iterator[bytes]:
@@ -121,7 +123,7 @@ def parse(block: bytes, first: int) -> list[LogLine]:
     lines = []
     for number, text in enumerate(block.decode(errors="replace").split("\n")[:-1], first):
         at, _, rest = text.partition(" ")
-        if at.isdigit() and rest[1:2] == " ":
+        if rest[1:2] == " " and _TIME.fullmatch(at):
             lines.append(LogLine(number, int(at), rest[0], rest[2:]))
         else:
             lines.append(LogLine(number, 0, "k", text))

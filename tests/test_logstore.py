@@ -104,3 +104,11 @@ def test_framed_lines_are_appended_as_one_block(folder):
     assert writer.next == 3
     assert logstore.read(folder) == lines
     assert list(logstore.iterate(folder, 2)) == lines[1:]
+
+
+def test_files_that_are_no_segments_and_lines_that_are_no_lines_do_no_harm(tmp_path):
+    for name in ("\u00b2.log", "1.log", "000000000000.log", "0000000000001.log"):
+        (tmp_path / name).write_bytes(b"1 o not one of it\n")
+    assert logstore.count(tmp_path) == 0
+    (tmp_path / "000000000001.log").write_bytes("\u00b2 o x\n".encode() + b"9" * 5000 + b" o y\n5 o right\n")
+    assert [(line.stream, line.at) for line in logstore.read(tmp_path)] == [("k", 0), ("k", 0), ("o", 5)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -31,6 +32,8 @@ _MERGE = _TAG + "merge"
 _TRUE = frozenset({"true", "yes", "on"})
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)")
 NUL_REFUSAL = "There is a NUL character in this text, which cannot be stored; remove it."
+TOO_LARGE = f"Numbers must be finite and at most {sys.float_info.max:.1e}; write this as text, in quotes."
+_LARGEST = int(sys.float_info.max)
 _TWICE = "The key `{key}` stands here twice; keep one of them."
 
 
@@ -151,9 +154,11 @@ def _no_constant(name: str) -> Json:
 
 
 def unstorable(value: Json, depth: int = 0) -> str | None:
-    """Why a JSON value cannot be taken, as a sentence: nested too deep, or with characters that databases refuse."""
+    """Why a JSON value cannot be taken, as a sentence: nested too deep, or with what databases or protobuf refuse."""
     if isinstance(value, str):
         return _unstorable_text(value)
+    if isinstance(value, int | float):
+        return None if -_LARGEST <= value <= _LARGEST else TOO_LARGE  # NaN is not between them either
     if not isinstance(value, dict | list):
         return None
     if depth >= MAX_DEPTH:
@@ -254,7 +259,7 @@ class _Reader:
             return text
         try:
             if node.tag == _INT:
-                return int(text) if _DECIMAL.fullmatch(text) else self._scalars.construct_yaml_int(node)
+                return self._whole(int(text) if _DECIMAL.fullmatch(text) else self._scalars.construct_yaml_int(node), node)
             if node.tag == _FLOAT:
                 number = self._scalars.construct_yaml_float(node)
                 if math.isfinite(number):
@@ -266,6 +271,12 @@ class _Reader:
             return None
         self._problem(f"The tag `{node.tag.removeprefix(_TAG)}` is not allowed; write plain YAML.", node)
         return None
+
+    def _whole(self, number: int, node: yaml.ScalarNode) -> int | None:
+        if problem := unstorable(number):
+            self._problem(problem, node)
+            return None
+        return number
 
     def _spend(self, size: int, node: yaml.Node) -> None:
         self._budget -= size

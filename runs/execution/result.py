@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
+from pipelines.spec.documents import unstorable
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Values
 
 Json = Any
@@ -24,6 +25,7 @@ TIMES = ("queued", "starting", "running", "collecting", "finished")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST = 253_402_300_799_000_000  # the end of year 9999, µs
+_WIDEST: Mapping[str, int] = {"exitCode": 2**31 - 1, "signal": 2**31 - 1, "peakMemory": 2**63 - 1, "retryable": 1}
 _ARTIFACT_FIELDS: Mapping[str, type] = {
     "id": int,
     "name": str,
@@ -122,6 +124,10 @@ class Result:
         for name, value in data.items():
             if not _is_of(value, _FIELDS[name]):
                 raise InvalidResult(f"The result document's '{name}' is of the wrong kind.")
+            if isinstance(value, int) and abs(value) > _WIDEST[name]:
+                raise InvalidResult(f"The result document's '{name}' is too large a number.")
+        if problem := unstorable([data["attempt"], data.get("outputs")]):
+            raise InvalidResult(f"The result document cannot be kept. {problem}")
         if data["state"] not in get_args(ResultState):
             raise InvalidResult(f"The result document has the unknown state '{data['state'][:40]}'.")
         return cls(
@@ -130,8 +136,8 @@ class Result:
             times=_times(data["times"]),
             exit_code=data.get("exitCode"),
             signal=data.get("signal"),
-            reason=data.get("reason", "")[:REASON_LIMIT],
-            cause=data.get("cause", "")[:64],
+            reason=_storable(data.get("reason", "")[:REASON_LIMIT]),
+            cause=_storable(data.get("cause", "")[:64]),
             retryable=data.get("retryable", True),
             peak_memory=data.get("peakMemory"),
             outputs=_outputs(data.get("outputs", {})),
@@ -165,6 +171,11 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
     "peakMemory": (int, type(None)),
     "outputs": (dict,),
 }
+
+
+def _storable(text: str) -> str:
+    """Text that every database takes: of a reason, what cannot be kept is shown as a mark."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _no_constant(name: str) -> Json:

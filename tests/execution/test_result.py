@@ -25,7 +25,7 @@ ARTIFACT = {
     "custom_path": "",
 }
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
@@ -42,7 +42,7 @@ results = st.builds(
     signal=st.none() | st.integers(1, 64),
     reason=texts,
     retryable=st.booleans(),
-    peak_memory=st.none() | st.integers(0),
+    peak_memory=st.none() | st.integers(0, 2**63 - 1),
     outputs=st.builds(
         Values,
         st.dictionaries(texts, json_values, max_size=3),
@@ -122,3 +122,24 @@ def test_stopped_and_lost_are_facts() -> None:
         "root/a", 1, AT, 143
     )
     assert Result("a", "lost", {"finished": FINISHED}, reason="Gone.").to_fact("root/a", 1) == AttemptLost("root/a", 1, AT, "Gone.")
+
+
+@pytest.mark.parametrize(
+    "value", ["a\0b", "\ud800", 10**400, [[{"x": "\0"}]]], ids=["NUL", "half a character", "too large", "inside"]
+)
+def test_values_that_no_database_takes_are_refused(value: Any) -> None:
+    text = json.dumps({"attempt": "a", "state": "succeeded", "times": {"finished": 1}, "outputs": {"parameters": {"x": value}}})
+    with pytest.raises(InvalidResult, match="cannot be kept"):
+        Result.from_text(text)
+
+
+def test_a_reason_with_what_no_database_takes_is_kept_without_it() -> None:
+    text = json.dumps({"attempt": "a", "state": "failed", "times": {"finished": 1}, "reason": "no\0 such \ud800", "exitCode": 1})
+    assert Result.from_text(text).reason == "no\ufffd such ?"
+
+
+@pytest.mark.parametrize("field", ["exitCode", "signal", "peakMemory"])
+def test_numbers_that_have_no_place_in_a_row_are_refused(field: str) -> None:
+    text = json.dumps({"attempt": "a", "state": "failed", "times": {"finished": 1}, field: 2**63})
+    with pytest.raises(InvalidResult, match=f"'{field}' is too large a number"):
+        Result.from_text(text)

@@ -173,3 +173,11 @@ def test_names_and_places_as_people_write_them() -> None:
     assert camel("executor_label") == "executorLabel"
     assert camel("executorLabel") == "executorLabel"
     assert dotted(("root", "dag", "tasks", "a.b", "dependentTasks", 0)) == "root.dag.tasks['a.b'].dependentTasks[0]"
+
+
+@pytest.mark.parametrize("text", ["1" + "0" * 400, "-1" + "0" * 400, "0x" + "f" * 300])
+def test_a_number_that_no_double_holds_is_refused_with_its_line(text: str) -> None:
+    forms = [f"\na: {text}\n"] if text[1] == "x" else [f"\na: {text}\n", f'{{\n"a": {text}}}']
+    for form in forms:
+        message, line = refusal(form)
+        assert "at most 1.8e+308" in message and line == 2
