@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kfdash import words
+from pipelines.drawing import markup
 from pipelines.drawing.stored import Layout
 
 MARGIN = 24  # points of canvas around the drawing
@@ -80,6 +81,16 @@ class Picture:
     def many(self) -> bool:
         """Whether it is so large that shadows and clips would make it slow."""
         return len(self.nodes) > 300
+
+    @property
+    def edge_markup(self) -> str:
+        """The lines as SVG."""
+        return markup.edges(self.edges)
+
+    @property
+    def node_markup(self) -> str:
+        """The boxes as SVG."""
+        return markup.nodes(self.nodes)
 
     @property
     def view_box(self) -> str:

@@ -225,3 +225,10 @@ def test_a_strip_gathers_more_than_120_iterations_and_shows_the_worst():
     assert len(marks) == 120
     assert [mark.state for mark in marks if mark.first <= 500 < mark.first + mark.count] == ["FAILED"]
     assert marks[-1].x + marks[-1].width < 165
+
+
+def test_names_from_a_package_are_text_in_the_drawing():
+    layout = stored.lay_out(pipeline(task('"><script>alert(1)</script>')))
+    drawn = picture(layout)
+    assert "<script" not in drawn.node_markup and "&lt;script&gt;" in drawn.node_markup
+    assert "<script" not in drawn.edge_markup
