@@ -67,14 +67,17 @@ def _runs() -> QuerySet[Run]:
 
 
 def _failed_lately(most: int = 6) -> list[UUID]:
-    """The newest runs of their pipelines, of the last two weeks, that failed: those that nobody ran again."""
+    """The newest runs of their pipelines, of the last two weeks, that failed: those that nobody ran again.
+
+    Packages that were not uploaded are told apart by their pipelines' names: compiled anew they are the same to their user.
+    """
     recent = _runs().filter(created_at__gte=timezone.now() - timedelta(days=_DAYS)).order_by("-created_at", "-id")
     seen: set[Any] = set()
     failed = []
-    for pk, state, pipeline, specification in recent.values_list("pk", "state", "pipeline_key", "specification_id")[:_LOOKED_AT]:
-        if (pipeline or specification) not in seen and state == "FAILED":
+    for pk, state, pipeline, name in recent.values_list("pk", "state", "pipeline_key", "specification__name")[:_LOOKED_AT]:
+        if (pipeline or name) not in seen and state == "FAILED":
             failed.append(pk)
-        seen.add(pipeline or specification)
+        seen.add(pipeline or name)
     return failed[:most]
 
 

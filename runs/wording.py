@@ -23,6 +23,8 @@ _CAUSES = {
 }
 _DIGITS = re.compile(r"(\d+\.\d{3})\d+")
 _SEEN = 18  # characters
+_LONG = re.compile(r"(\d+\.\d{6})\d+")
+_NEGATED = re.compile(r"because !\(([^()]*)\) is false")
 _OUTPUT = re.compile(r"\b([\w.]+(?:-[\w.]+)*)-Output\b")
 _RETRY = re.compile(r"Retry \d+ of \d+(?: in [\d.]+ s)?(?=\.$)")
 _FALSE = re.compile(r"^(?:Skipped|No iterations) because (?P<expression>.*) is false(?: \((?P<seen>.*)\))?\.$", re.DOTALL)
@@ -80,12 +82,12 @@ def why(message: Message) -> str:
         return f"{message['ended']} of {words.counted(message['children'], noun)}"
     if state == "SUCCEEDED" and message["cached"]:
         return "Reused from an earlier run"
-    return without_channels(str(message["reason"])) if state == "SKIPPED" else str(message["reason"])
+    return plainly(str(message["reason"])) if state == "SKIPPED" else str(message["reason"])
 
 
-def without_channels(reason: str) -> str:
-    """A skipped step's reason with producers as the user calls them: `tiny`, not `tiny-Output`."""
-    return _OUTPUT.sub(r"\1", reason)
+def plainly(reason: str) -> str:
+    """A skipped step's reason in the user's words: `tiny` for `tiny-Output`, `a is true` for `!(a) is false`, six decimals."""
+    return _OUTPUT.sub(r"\1", _NEGATED.sub(r"because \1 is true", _LONG.sub(r"\1", reason)))
 
 
 def since(message: Message) -> str:
@@ -149,7 +151,7 @@ def _because(message: Message) -> str:
 
 def _short_values(seen: str) -> str:
     """The values that a condition saw, as they fit into a box: fewer digits, and where it is long only the name's end."""
-    text = _DIGITS.sub(r"\1", without_channels(seen))
+    text = _DIGITS.sub(r"\1", plainly(seen))
     return text if len(text) <= _SEEN else re.sub(r"\b[\w.]+(?:-[\w.]+)*-(?=[\w.]+ is )", "", text)
 
 

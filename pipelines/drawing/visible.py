@@ -217,7 +217,8 @@ class _Seer:
 
     def _pill(self, path: str, name: str, group: str, heads: Collection[str]) -> None:
         pill = f"a-{path}:{name}"
-        shown = name if len(name) <= 24 else name[:23] + "…"
+        called = name.removeprefix("pipelinechannel--")
+        shown = called if len(called) <= 24 else called[:23] + "…"
         width = round(len(shown) * 7) + 38
         inputs = "" if path == "root" else path
         self.graph.nodes.append(Node(pill, inputs, "artifact", shown, width, 24, group=group, artifact=name))

@@ -30,6 +30,7 @@ function startLeft() {
     page.graph = new Graph(canvas);
     page.graph.held = parts.held;
     parts.held = null;
+    parts.anew = false;
   }
   if (document.querySelector("[data-graph-waits]")) setTimeout(() => parts.left(), 1500);
   watchRows();
@@ -86,7 +87,7 @@ function watchRows() {
 
 parts.onLeft = startLeft;
 parts.onPanel = startPanel;
-parts.keep = () => page.graph?.spot(page.graph.nodes[0]?.dataset.path) ?? null;
+parts.keep = () => parts.anew ? null : page.graph?.spot(page.graph.nodes[0]?.dataset.path) ?? null;
 parts.onSnapshot = (told) => {
   page.past = told && parts.travelling ? reduce(NOTHING, { type: "snapshot", ...told }).state : null;
   if (told && !parts.travelling) page.now = reduce(page.now, { type: "snapshot", ...told }).state;
@@ -113,6 +114,7 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   link.closest("details.menu")?.removeAttribute("open");
   const what = link.dataset.go ?? "panel";
+  parts.anew = link.matches(".artbtn"); // with artifacts it is another drawing: all of it is shown first
   parts.go(mergedAddress(link.getAttribute("href"), what), what);
 });
 

@@ -71,6 +71,9 @@ def test_a_row_says_the_whole_sentence():
     assert why(message(State.SUCCEEDED)) == ""
     skipped = message(State.SKIPPED, cause="condition", reason="Skipped because tiny-Output > 4 is false (tiny-Output is 3).")
     assert why(skipped) == "Skipped because tiny > 4 is false (tiny is 3)."
+    otherwise = "Skipped because !(auc-Output >= least) is false (auc-Output is 0.9766081871345029, least is 0.9)."
+    said = "Skipped because auc >= least is true (auc is 0.976608, least is 0.9)."
+    assert why(message(State.SKIPPED, cause="condition", reason=otherwise)) == said
     again = "Attempt 1 failed: Exit code 1: ValueError: x Retry 1 of 2 in 3 s."
     assert (
         why(message(attempt=1, cause="retry", reason=again)) == "Retry 1 of 2 in 3 s. Attempt 1 failed: Exit code 1: ValueError: x."
