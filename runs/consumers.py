@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,10 +25,11 @@ from kfdash import live
 from runs import logs, logstore, models
 from runs.engine import model as engine
 from runs.executors.base import LogLine
-from runs.messages import run_message, task_message
+from runs.messages import snapshot
 from runs.tree import read_steps
 from runs.wording import said
 
+_NOT_JSON = 1007
 _BETWEEN = 0.25  # seconds: at most four messages a second about tasks
 _BETWEEN_LINES = 0.1
 _LOOK_AFTER = 2.0  # seconds without news, after which rows are asked whether there are any
@@ -37,7 +39,19 @@ _MOST_MISSING = 5000  # lines that are read for a page that comes late; of more 
 _RUN_COLUMNS = ("id", "state", "reason", "stop", "paused", "started_at", "finished_at", "event_number")
 
 
-class RunConsumer(AsyncJsonWebsocketConsumer):
+class JsonConsumer(AsyncJsonWebsocketConsumer):
+    """A socket that speaks JSON: what is none closes it, with the code for data that are not what they should be."""
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
+        try:
+            content = json.loads(text_data or "")
+        except (ValueError, RecursionError):
+            await self.close(code=_NOT_JSON)
+        else:
+            await self.receive_json(content)
+
+
+class RunConsumer(JsonConsumer):
     """One page of one run."""
 
     async def connect(self) -> None:
@@ -198,7 +212,7 @@ class _Followed:
         self.wake.set()
 
 
-class RunsConsumer(AsyncJsonWebsocketConsumer):
+class RunsConsumer(JsonConsumer):
     """A list of runs: `{"type": "runs.changed", "runs": [ids]}`, gathered to at most four messages a second."""
 
     async def connect(self) -> None:
@@ -241,12 +255,7 @@ def _read_snapshot(run_id: str) -> dict[str, Any] | None:
     run = models.Run.objects.filter(pk=run_id).only(*_RUN_COLUMNS).first()
     if run is None:
         return None
-    tasks = [_compact({**message, **said(message)}) for step in read_steps(run) for message in (task_message(step),)]  # type: ignore[arg-type]
-    return {"number": run.event_number, "run": run_message(run), "tasks": tasks}
-
-
-def _compact(message: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in message.items() if value}
+    return snapshot(run, read_steps(run))
 
 
 @database_sync_to_async

@@ -26,7 +26,9 @@ _SAID = {
     "attempt.waiting": "Attempt {attempt} waits",
     "attempt.failed": "Attempt {attempt} failed",
     "attempt.lost": "Attempt {attempt} was lost",
-    "attempt.retry": "Is tried again",
+    "attempt.retry": "It is tried again",
+    "attempt.progressed": "Attempt {attempt} gets ready",
+    "task.changed": "May begin",
 }
 
 
@@ -35,7 +37,7 @@ def told(event: RunEvent) -> str:
     verb = event.kind.partition(".")[2].replace("_", " ")
     text = _SAID.get(event.kind, f"{event.kind.partition('.')[0].capitalize()} {verb}").format(attempt=event.attempt or 1)
     reason = str(event.data.get("reason", "")).strip()
-    if event.kind in ("attempt.progressed", "task.again"):
+    if event.kind == "task.again" or (event.kind == "attempt.progressed" and reason):
         return reason
     if reason.lower().startswith(text.lower()):
         return reason
@@ -44,3 +46,12 @@ def told(event: RunEvent) -> str:
     if event.kind.startswith("run.") and event.data.get("children"):
         text += f", {words.counted(event.data['children'], 'step')}"
     return f"{text}: {reason}" if reason else f"{text}."
+
+
+def told_of(event: RunEvent) -> str:
+    """The same after the name of the step: `train` "failed: Exit code 3", `train` ": attempt 1 was ordered."."""
+    text = told(event)
+    if text[1:2].islower():
+        text = text[0].lower() + text[1:]
+    says = event.kind.startswith("task.") and event.kind != "task.again"
+    return f" {text}" if says else f": {text}"

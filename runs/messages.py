@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 from runs import models
 from runs.engine.model import Task
+from runs.wording import said
+
+
+def snapshot(run: models.Run, steps: Iterable[Any]) -> dict[str, Any]:
+    """A run with all its tasks and what is said of each: `{number, run, tasks}`, without what is empty."""
+    tasks = [{**message, **said(message)} for message in (task_message(step) for step in steps)]
+    compact = [{name: value for name, value in task.items() if value} for task in tasks]
+    return {"number": run.event_number, "run": run_message(run), "tasks": compact}
 
 
 def _time(at: datetime | None) -> str | None:

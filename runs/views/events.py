@@ -8,7 +8,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 
 from runs import models
-from runs.events import told
+from runs.events import told, told_of
 from runs.tree import Tree, step_name
 from runs.views.steps import Address
 
@@ -33,10 +33,11 @@ def events(run: models.Run, tree: Tree, path: str, address: Address) -> dict[str
 
 
 def _shown(event: models.RunEvent, tree: Tree, path: str, address: Address) -> dict[str, Any]:
+    name = event_name(tree, event.path, path)
     return {
         "event": event,
-        "text": told(event),
-        "name": event_name(tree, event.path, path),
+        "text": told_of(event) if name else told(event),
+        "name": name,
         "step_href": address.to(task=event.path, tab="events", attempt=0),
         "moment_href": address.to(at=event.number),
         "on": event.number == address.at,

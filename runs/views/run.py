@@ -10,6 +10,7 @@ from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -19,6 +20,7 @@ from pipelines import specifications
 from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
 from runs.engine.model import CacheUse, State
+from runs.messages import snapshot
 from runs.replay import Moment, read_moment
 from runs.tree import Step, Tree, read_tree, step_name
 from runs.views import panel, steps, travel
@@ -32,7 +34,10 @@ _FOUND_LIMIT = 500
 
 @require_safe
 def run_detail(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """The page; `part=left|panel|head|rows` gives that part of it alone. With `at` it is as it was after that event."""
+    """The page; `part=left|panel|head|rows` gives that part of it alone, `part=moment` all of them as JSON.
+
+    With `at` it is as it was after that event.
+    """
     run = _run(run_id)
     spec = specifications.load(run.specification_id)
     address = Address.read(request.GET)
@@ -47,6 +52,8 @@ def _render(request: HttpRequest, run: models.Run, tree: Tree, address: Address,
     if part == "rows":
         first = request.GET.get("from", "0")
         return render(request, _PARTS[part], steps.rows_context(run, tree, address, int(first) if first.isdecimal() else 0))
+    if part == "moment":
+        return JsonResponse(_moment(request, run, tree, address, seen))
     if not part and not address.task and run.state == State.FAILED and seen is None:
         address = _at_first_failure(tree, address)
     context: dict[str, Any] = {"run": run, "section": "runs", "address": address, "event_number": run.event_number}
@@ -59,6 +66,23 @@ def _render(request: HttpRequest, run: models.Run, tree: Tree, address: Address,
     if part in ("", "panel"):
         context["panel"] = panel.context(run, tree, address)
     return render(request, _PARTS.get(part, "runs/run.html"), context)
+
+
+def _moment(request: HttpRequest, run: models.Run, tree: Tree, address: Address, seen: Moment | None) -> dict[str, Any]:
+    """The parts as HTML; where the page has its graph already (`drawn=1`), the states to paint instead of the left one."""
+    context = {"run": run, "address": address, "travel": travel.context(run, seen, address) if seen is not None else None}
+    context |= head(run, tree, address) | {"panel": panel.context(run, tree, address)}
+    drawn = address.view == "graph" and request.GET.get("drawn") == "1"
+    if not drawn:
+        context |= steps.context(run, tree, address)
+    parts = {
+        name: render_to_string(template, context, request)
+        for name, template in {**_PARTS, "travel": "runs/_travel.html"}.items()
+        if name != "rows" and not (name == "left" and drawn)
+    }
+    told = snapshot(run, tree.steps.values()) if drawn else None
+    title = f"{words.state_word(run.state)}: {run.name} #{run.number} · kfdash"
+    return {**parts, "title": title, "snapshot": told}
 
 
 def _run(run_id: uuid.UUID) -> models.Run:

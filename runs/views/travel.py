@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from runs import models
-from runs.events import told
+from runs.events import told, told_of
 from runs.replay import Moment
 from runs.views.events import event_name
 from runs.views.steps import Address
@@ -19,7 +19,7 @@ def context(run: models.Run, seen: Moment, address: Address) -> dict[str, Any]:
     """The context of `runs/_travel.html`."""
     failed = models.RunEvent.objects.filter(run=run, kind__in=_FAILURES).order_by("number").values_list("number", flat=True)
     name = event_name(seen.tree, seen.event.path)
-    text = told(seen.event)
+    text = told_of(seen.event) if name else told(seen.event)
     return {
         "number": seen.number,
         "of": seen.of,

@@ -1,6 +1,6 @@
 // Paints what the socket tells: nodes, strips, rows, counts, head, title and favicon. Only states and texts change in place.
 import { paint } from "./graph.js";
-import { counts, iterationOf, lookOf, worst } from "./run-state.js";
+import { counts, iterationOf, lookOf, unborn, worst } from "./run-state.js";
 import { clock, duration } from "./times.js";
 
 const WORDS = {
@@ -44,13 +44,14 @@ export class Painter {
 
   /** All that is on the page, for a snapshot or a part that was fetched. */
   all(changed = null) {
-    if (!this.page.state.run || this.parts.travelling) return;
+    if (!this.page.state.run || this.#elsewhere()) return;
     this.index = new Map();
     for (const element of document.querySelectorAll("#left [data-path]")) {
       if (!this.index.has(element.dataset.path)) this.index.set(element.dataset.path, []);
       this.index.get(element.dataset.path).push(element);
       const task = this.page.state.tasks.get(element.dataset.path);
       if (task) this.#element(element, task);
+      else if (element.matches("a.node")) this.#element(element, unborn(this.page.state, element.dataset.path));
     }
     for (const strip of document.querySelectorAll("use.mk")) this.#mark(strip);
     this.#counts();
@@ -81,7 +82,7 @@ export class Painter {
   /** Head, title and favicon follow the run's state. */
   run() {
     const { run } = this.page.state;
-    if (!run || this.parts.travelling) return;
+    if (!run || this.#elsewhere()) return;
     document.title = `${WORDS[run.state]}: ${this.main.dataset.title} · kfdash`;
     const shape = ICONS[run.state] ?? ICONS.PENDING;
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape[1].replaceAll("C\"", `${shape[0]}"`)}</svg>`;
@@ -112,7 +113,8 @@ export class Painter {
 
   #line(node, task) {
     const line = node.querySelector(".sub"), exits = task.state === "PENDING" && node.dataset.kind === "exit";
-    if (!line || exits) return;
+    if (!line) return;
+    if (exits) return this.#clock(line, {}, "always runs last");
     line.classList.toggle("hot", task.state === "FAILED" || task.attention);
     this.#clock(line, task, task.line);
     const title = node.querySelector("title"), text = `${node.dataset.name}: ${wordOf(task).toLowerCase()}${task.why ? ` – ${task.why}` : ""}`;
@@ -126,8 +128,14 @@ export class Painter {
       element.textContent = clock((Date.now() - Date.parse(element.dataset.since)) / 1000);
     } else {
       if (element.dataset.since) delete element.dataset.since;
-      if (text && element.textContent !== text) element.textContent = text;
+      if (text !== undefined && element.textContent !== text) element.textContent = text;
     }
+    return undefined;
+  }
+
+  // A moment of the past is shown that came with the page: what is known is not of it.
+  #elsewhere() {
+    return this.parts.travelling && !this.page.past;
   }
 
   #row(row, task) {
@@ -223,6 +231,6 @@ export class Painter {
 
   #soon(name, wait, action) {
     if (this.later[name]) return;
-    this.later[name] = setTimeout(() => { this.later[name] = null; if (!this.parts.travelling) action(); }, wait);
+    this.later[name] = setTimeout(() => { this.later[name] = null; if (name === "left" || !this.parts.travelling) action(); }, wait);
   }
 }

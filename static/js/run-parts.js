@@ -59,7 +59,7 @@ export class Parts {
     if (fresh.left) this.#putLeft(fresh.left);
     this.onHead?.();
     panel.innerHTML = fresh.panel;
-    if (panel.querySelector(".body")) panel.querySelector(".body").scrollTop = down;
+    if (down && panel.querySelector(".body")) panel.querySelector(".body").scrollTop = down;
     this.onPanel?.();
     this.onMoment?.();
   }

@@ -88,3 +88,12 @@ export function iterationOf(path) {
   const found = /^(.*)\[(\d+)\](.*)$/.exec(path);
   return found && { loop: found[1], index: Number(found[2]), rest: found[3] };
 }
+
+/** What stands for a task whose group has not begun: it has no row, and stands as its group does where that has ended. */
+export function unborn(state, path) {
+  for (let up = path; up; up = up.endsWith("]") ? up.slice(0, up.lastIndexOf("[")) : up.slice(0, Math.max(up.lastIndexOf("/"), 0))) {
+    const above = state.tasks.get(up);
+    if (above) return ["SKIPPED", "CANCELED"].includes(above.state) ? { ...PENDING, state: above.state, why: above.reason } : PENDING;
+  }
+  return PENDING;
+}

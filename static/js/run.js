@@ -113,9 +113,10 @@ document.addEventListener("click", (event) => {
   if (!link || !link.closest("#main")) return;
   event.preventDefault();
   link.closest("details.menu")?.removeAttribute("open");
-  const what = link.dataset.go ?? "panel";
+  const what = link.dataset.go ?? "panel", url = mergedAddress(link.getAttribute("href"), what);
+  if (link.matches(".travelbtn")) url.searchParams.set("at", Math.max(url.searchParams.get("at"), page.now.number)); // the newest event
   parts.anew = link.matches(".artbtn"); // with artifacts it is another drawing: all of it is shown first
-  parts.go(mergedAddress(link.getAttribute("href"), what), what);
+  parts.go(url, what);
 });
 
 function unfold(node) {

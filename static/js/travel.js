@@ -107,12 +107,11 @@ export class Travel {
 }
 
 /** Puts a fetched bar in place of the one there is; the slider stays the same element, so that a drag goes on. */
-export function replaceBar(box, fresh) {
-  const old = box.querySelector("[data-travel]"), next = fresh?.querySelector("[data-travel]");
-  if (!old || !next) {
-    box.innerHTML = fresh?.innerHTML ?? "";
-    return;
-  }
+export function replaceBar(box, html) {
+  const made = document.createElement("template");
+  made.innerHTML = html;
+  const old = box.querySelector("[data-travel]"), next = made.content.querySelector("[data-travel]");
+  if (!old || !next) return box.replaceChildren(made.content);
   const focused = document.activeElement?.closest("#travel a, #travel button")?.getAttribute("aria-label");
   Object.assign(old.dataset, next.dataset);
   const slider = old.querySelector("input[type=range]"), other = next.querySelector("input[type=range]");
@@ -121,4 +120,5 @@ export function replaceBar(box, fresh) {
   old.querySelector(".ticks-failed").innerHTML = next.querySelector(".ticks-failed").innerHTML;
   for (const part of [".row", ".told", "[data-position]", "[data-now]"]) old.querySelector(part).replaceWith(next.querySelector(part));
   if (focused) old.querySelector(`[aria-label="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  return undefined;
 }
