@@ -1,18 +1,20 @@
-"""The command `kfdash`: `up`, `doctor` and `manage` (Django's own commands)."""
+"""The command `kfdash`: `up`, `doctor`, `backup`, `restore` and `manage` (Django's own commands)."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 import socket
 import sys
 from collections.abc import Sequence
 
 import django
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from kfdash import __version__, doctor, processes
+from kfdash import __version__, backup, doctor, processes
 from kfdash.installation import CannotStart
 from kfdash.supervisor import Supervisor
 
@@ -30,8 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(given)
     _to_environment(options)
     try:
-        django.setup()
+        if options.command is not _restore:  # settings make a key in the data folder, which must be empty for that
+            django.setup()
         return int(options.command(options))
+    except backup.BackupRefused as error:
+        print(f"kfdash: {error}", file=sys.stderr)
+        return 1
     except CannotStart as error:
         print(f"kfdash: {error}", file=sys.stderr)
         doctor.leave()
@@ -55,7 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     up.set_defaults(command=_up)
     look = commands.add_parser("doctor", help="say what is missing and how to get it")
     look.set_defaults(command=lambda options: doctor.main())
-    for command in (up, look):
+    save = commands.add_parser("backup", help="copy everything that lasts into one archive, while runs go on")
+    save.add_argument("file", type=pathlib.Path, metavar="FILE", help="to make: a tar, compressed where it ends in .gz")
+    save.set_defaults(command=_back_up)
+    bring_back = commands.add_parser("restore", help="bring a backup back, into an empty folder")
+    bring_back.add_argument("file", type=pathlib.Path, metavar="FILE", help="the archive")
+    bring_back.set_defaults(command=_restore)
+    for command in (up, look, save, bring_back):
         command.add_argument("--data-dir", metavar="DIR", help="folder that everything is kept in (./data)")
     commands.add_parser("manage", help="Django's commands: migrate, shell, createsuperuser, …")
     part = commands.add_parser("part")  # one part alone; `up` uses it where it does not fork
@@ -77,6 +89,27 @@ def _to_environment(options: argparse.Namespace) -> None:
 
 def _up(options: argparse.Namespace) -> int:
     return Supervisor(options.host, options.port, demo=options.demo).run()
+
+
+def _back_up(options: argparse.Namespace) -> int:
+    if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+        raise backup.BackupRefused("The database is a PostgreSQL server's: back it up with pg_dump, and the data folder beside it.")
+    try:
+        made = backup.back_up(options.file, settings.DATA_DIR, artifacts=settings.ARTIFACTS_DIR, logs=settings.LOGS_DIR)
+    except OSError as error:
+        raise backup.BackupRefused(f"The backup {options.file} cannot be made: {error}.") from None
+    print(f"{settings.DATA_DIR} is in {options.file} as it was at {made['made_at']}. It holds the secret key: keep it safe.")
+    return 0
+
+
+def _restore(options: argparse.Namespace) -> int:
+    folder = pathlib.Path(os.environ.get("KFDASH_DATA_DIR", "data")).resolve()
+    try:
+        found = backup.restore(options.file, folder)
+    except OSError as error:
+        raise backup.BackupRefused(f"The backup {options.file} cannot be restored: {error}.") from None
+    print(f"{folder} is as it was at {found['made_at']}. Start it with: kfdash up --data-dir {folder}")
+    return 0
 
 
 def _part(options: argparse.Namespace) -> int:
