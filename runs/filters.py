@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 
+from pipelines.spec.documents import storable_text
 from runs.models import Run
 
 _STATES = {
@@ -48,6 +49,7 @@ class Token:
 
 def parse(text: str, *, now: datetime) -> list[Token]:
     """The tokens of a query, in order."""
+    text = storable_text(text)  # PostgreSQL cannot be asked for others
     try:
         parts = shlex.split(text)
     except ValueError:  # a quotation mark that is not closed yet
@@ -131,11 +133,12 @@ def _started(value: str, now: datetime) -> Q:
     sign, day = _CONDITION.fullmatch(value).groups()  # type: ignore[union-attr]  # anything but nothing matches
     try:
         at = datetime.fromisoformat(day)
-    except ValueError:
+        at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        after = at + timedelta(days=1)
+    except (ValueError, OverflowError):
         raise NoSuchValue(f"no such time: {value}. Say today, 7d, 12h, 2026-03-05 or >2026-03-05.") from None
-    at = at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     if sign is None:
-        return Q(created_at__gte=at, created_at__lt=at + timedelta(days=1))
+        return Q(created_at__gte=at, created_at__lt=after)
     return Q(**{"created_at__" + {">": "gte", ">=": "gte", "<": "lt", "<=": "lte"}[sign]: at})
 
 

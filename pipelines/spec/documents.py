@@ -180,6 +180,11 @@ def _unstorable_text(text: str) -> str | None:
     return None
 
 
+def storable_text(text: str) -> str:
+    """The text as every database takes it: what cannot be kept is shown as a mark."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
 # --- YAML -----------------------------------------------------------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pipelines.spec.documents import MAX_DEPTH, TOO_LARGE, storable_text, unstorable
 from pipelines.spec.model import ParameterType
 from pipelines.spec.values import fits, kind_of, normalise, to_text
 from runs.engine.model import ArtifactValue, Values
@@ -28,11 +29,15 @@ _EXECUTOR_OUTPUT["parameter_values"] = "parameterValues"
 _ARTIFACT = {"name": "name", "type": "type", "uri": "uri", "properties": "properties", "metadata": "metadata"}
 _ARTIFACT |= {"customProperties": "customProperties", "custom_properties": "customProperties"}
 _ARTIFACT |= {"customPath": "customPath", "custom_path": "customPath"}
+_WORDS = {"uri": "URI", "customPath": "custom path"}
 _ARTIFACT_LIST = {"artifacts": "artifacts"}
 
 
 class OutputsInvalid(ValueError):
     """The step's outputs cannot be taken. The message is for people: what, where, what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(storable_text(message))  # it may quote what the step wrote
 
 
 def collect(
@@ -114,12 +119,12 @@ def _measure(name: str, size: int) -> None:
 
 def _given(name: str, type: ParameterType, value: Json) -> Json:
     """A value of the executor output. A STRING takes any value as its text, as it does for consumers in KFP."""
-    if not _is_finite(value):
-        raise OutputsInvalid(f"The output '{name}' holds an infinite number or NaN, which JSON cannot carry.")
+    if problem := unstorable(value):
+        if problem == TOO_LARGE:
+            problem = "It holds an infinite number, NaN, or a number beyond 1.8e308, which cannot be carried on."
+        raise OutputsInvalid(f"The output '{name}' cannot be kept. {problem}")
     if type is ParameterType.STRING:
         value = to_text(value)
-        if "\0" in value:
-            raise OutputsInvalid(f"The output '{name}' holds a NUL character, which text cannot carry.")
     elif not fits(type, value):
         raise OutputsInvalid(f"The output '{name}' is declared {type} and got {kind_of(value)}: {_excerpt(value)}.")
     _measure(name, len(value.encode(errors="surrogatepass")) if isinstance(value, str) else len(json.dumps(value)))
@@ -160,16 +165,6 @@ def _boolean(text: str) -> bool:
     return text in _TRUE
 
 
-def _is_finite(value: Json) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    if isinstance(value, list):
-        return all(_is_finite(item) for item in value)
-    if isinstance(value, dict):
-        return all(_is_finite(item) for item in value.values())
-    return True
-
-
 def _excerpt(value: Json) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return repr(text[:80] + "…") if len(text) > 80 else repr(text)
@@ -201,7 +196,7 @@ def _artifact(order: AttemptOrder, name: str, listed: Json, canonical: Callable[
     metadata = changes.get("metadata", {})
     if not isinstance(metadata, dict):
         raise OutputsInvalid(f"The metadata of the output '{name}' is {kind_of(metadata)}; it must be an object.")
-    value["metadata"] |= {key: _storable(item) for key, item in metadata.items()}
+    value["metadata"] |= _storable(metadata)
     if len(json.dumps(value["metadata"])) > METADATA_LIMIT:
         raise OutputsInvalid(
             f"The metadata of the output '{name}' is larger than {METADATA_LIMIT // 2**20} MiB. Write it to the artifact's file."
@@ -223,6 +218,8 @@ def _text(name: str, field: str, changes: Mapping[str, Json]) -> str:
     value = changes.get(field, "")
     if not isinstance(value, str):
         raise OutputsInvalid(f"The '{field}' of the output '{name}' is {kind_of(value)}; it must be a string.")
+    if problem := unstorable(value):
+        raise OutputsInvalid(f"The {_WORDS[field]} of the output '{name}' cannot be taken. {problem}")
     return value
 
 
@@ -262,14 +259,16 @@ def _custom_path(name: str, path: str) -> str:
     return path
 
 
-def _storable(value: Json) -> Json:
+def _storable(value: Json, depth: int = 1) -> Json:
     """JSON that every database takes: numbers that are none (a ROC curve's first threshold) by protobuf's names."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, str):
-        return value.replace("\0", "\ufffd")
-    if isinstance(value, list):
-        return [_storable(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _storable(item) for key, item in value.items()}
-    return normalise(value)
+        return storable_text(value)
+    if isinstance(value, list | dict):
+        if depth >= MAX_DEPTH:
+            raise OutputsInvalid(f"The metadata of an output is nested more than {MAX_DEPTH} levels deep.")
+        if isinstance(value, list):
+            return [_storable(item, depth + 1) for item in value]
+        return {storable_text(key): _storable(item, depth + 1) for key, item in value.items()}
+    return str(value) if unstorable(value) else normalise(value)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from pipelines.spec.documents import unstorable
+from pipelines.spec.documents import storable_text, unstorable
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Values
 
 Json = Any
@@ -126,8 +126,7 @@ class Result:
                 raise InvalidResult(f"The result document's '{name}' is of the wrong kind.")
             if isinstance(value, int) and abs(value) > _WIDEST[name]:
                 raise InvalidResult(f"The result document's '{name}' is too large a number.")
-        if problem := unstorable([data["attempt"], data.get("outputs")]):
-            raise InvalidResult(f"The result document cannot be kept. {problem}")
+        _check_storable(data["attempt"])
         if data["state"] not in get_args(ResultState):
             raise InvalidResult(f"The result document has the unknown state '{data['state'][:40]}'.")
         return cls(
@@ -136,8 +135,8 @@ class Result:
             times=_times(data["times"]),
             exit_code=data.get("exitCode"),
             signal=data.get("signal"),
-            reason=_storable(data.get("reason", "")[:REASON_LIMIT]),
-            cause=_storable(data.get("cause", "")[:64]),
+            reason=storable_text(data.get("reason", "")[:REASON_LIMIT]),
+            cause=storable_text(data.get("cause", "")[:64]),
             retryable=data.get("retryable", True),
             peak_memory=data.get("peakMemory"),
             outputs=_outputs(data.get("outputs", {})),
@@ -173,9 +172,10 @@ _FIELDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _storable(text: str) -> str:
-    """Text that every database takes: of a reason, what cannot be kept is shown as a mark."""
-    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+def _check_storable(*values: Json) -> None:
+    """Each for itself: how deep a value may be nested does not depend on where it stands."""
+    if problem := next(filter(None, map(unstorable, values)), None):
+        raise InvalidResult(f"The result document cannot be kept. {problem}")
 
 
 def _no_constant(name: str) -> Json:
@@ -202,6 +202,7 @@ def _outputs(data: Mapping[str, Json]) -> Values:
     parameters, artifacts = data.get("parameters", {}), data.get("artifacts", {})
     if set(data) - {"parameters", "artifacts"} or not isinstance(parameters, dict) or not isinstance(artifacts, dict):
         raise InvalidResult("The result document's outputs are not objects of parameters and artifacts.")
+    _check_storable(*parameters, *parameters.values(), *artifacts)
     for name, values in artifacts.items():
         if not isinstance(values, list):
             raise InvalidResult(f"The result document's artifact '{name[:100]}' is not a list.")
@@ -211,6 +212,7 @@ def _outputs(data: Mapping[str, Json]) -> Values:
             for key, kind in _ARTIFACT_FIELDS.items():
                 if not _is_of(value[key], (kind,)):
                     raise InvalidResult(f"The result document's artifact '{name[:100]}' has a wrong '{key}'.")
+            _check_storable(*value.values())
             if value["id"] != 0:
                 raise InvalidResult(f"The result document's artifact '{name[:100]}' names a row; only the driver gives those.")
     return Values(parameters, artifacts)

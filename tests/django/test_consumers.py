@@ -212,3 +212,15 @@ def test_a_list_is_told_which_runs_changed_each_once(run):
         assert sorted({name for runs in got for name in runs}) == ["a", "b"]
 
     on_socket(scenario, path="/ws/runs/")
+
+
+@pytest.mark.parametrize(
+    "frame", [{"text": ""}, {"text": "{"}, {"text": "[" * 100_000}, {"bytes": b"\xff"}], ids=["empty", "broken", "deep", "bytes"]
+)
+def test_what_is_no_json_closes_the_socket(run, frame):
+    async def scenario(socket, layer):
+        await socket.receive_json_from()
+        await socket.send_input({"type": "websocket.receive", **frame})
+        assert await socket.receive_output(5) == {"type": "websocket.close", "code": 1007}
+
+    on_socket(scenario)

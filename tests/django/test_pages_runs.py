@@ -218,6 +218,18 @@ def test_a_token_that_means_nothing_is_told_and_does_not_filter(
     assert _numbers(html) == [1] and "data-bad" in html
 
 
+@pytest.mark.parametrize("text", ["started:9999-12-31", "started:>9999-12-31T23:59:59-23:59", "started:<0001-01-01T00:00+23:59"])
+def test_a_time_beyond_all_times_is_said_to_be_none(text):
+    (token,) = filters.parse(text, now=NOW)
+    assert token.problem.startswith("no such time") and token.condition is None
+
+
+def test_a_filter_is_asked_without_what_no_database_can_be_asked_for(db):
+    tokens = filters.parse("a\0b name:\ud800", now=NOW)
+    assert [token.value for token in tokens] == ["a\ufffdb", "?"]
+    assert not filters.apply(Run.objects.all(), tokens).exists()
+
+
 def test_a_quotation_mark_that_is_not_closed_yet_is_no_error() -> None:
     assert [token.value for token in filters.parse('name:"night', now=NOW)] == ['"night']
 

@@ -15,6 +15,7 @@ from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import EXECUTOR_OUTPUT_LIMIT, METADATA_LIMIT, PARAMETER_LIMIT, OutputsInvalid, collect
 from runs.execution.locations import canonical_uri
 
+Json = Any
 ROOT = "minio://kfdash/v2/artifacts/p/r"
 URI = f"{ROOT}/fit/u/model"
 
@@ -147,7 +148,11 @@ def test_a_value_of_the_wrong_kind_says_what_it_is(type: str, value: object, got
 
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(exclude_categories=["Cs"])), st.lists
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**53), 2**53)
+        | st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+        st.lists,
     )
 )
 def test_any_list_comes_back_as_it_was_written(value: object) -> None:
@@ -300,3 +305,31 @@ def test_whatever_is_written_gives_values_or_a_sentence(written: bytes) -> None:
         assert str(error).endswith((".", "'"))
     else:
         assert set(found.parameters) == {"x"} and set(found.artifacts) == {"model"}
+
+
+@pytest.mark.parametrize("type", ["STRING", "LIST", "STRUCT"])
+@pytest.mark.parametrize("bad", ["\ud800", "a\0b", 10**400], ids=["half a character", "NUL", "too large"])
+def test_what_no_database_takes_is_refused_at_any_depth(type: str, bad: Json) -> None:
+    value = {"STRING": bad, "LIST": [[bad]], "STRUCT": {"a": [bad]}}[type]
+    with pytest.raises(OutputsInvalid, match="The output 'x' cannot be kept"):
+        taken({"parameterValues": {"x": value}}, parameters={"x": type})
+
+
+def test_metadata_is_kept_without_what_no_database_takes() -> None:
+    written = {"artifacts": {"model": {"artifacts": [{"metadata": {"a\0": ["\ud800", 10**400]}}]}}}
+    metadata = taken(written, artifacts={"model": {}}).artifacts["model"][0]["metadata"]
+    assert metadata == {"a\ufffd": ["?", str(10**400)]}
+
+
+def test_values_and_metadata_nested_too_deep_are_refused() -> None:
+    deep = json.loads("[" * 900 + "]" * 900)
+    with pytest.raises(OutputsInvalid, match="nested more than 100 levels"):
+        taken({"parameterValues": {"x": deep}}, parameters={"x": "LIST"})
+    with pytest.raises(OutputsInvalid, match="nested more than 100 levels"):
+        taken({"artifacts": {"model": {"artifacts": [{"metadata": {"a": deep}}]}}}, artifacts={"model": {}})
+
+
+def test_a_sentence_that_quotes_what_a_step_wrote_can_be_kept() -> None:
+    with pytest.raises(OutputsInvalid) as refused:
+        taken({"\0\ud800": 1})
+    assert str(refused.value) == "The executor output has an unknown field '\ufffd?'."

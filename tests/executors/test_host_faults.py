@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -357,3 +359,14 @@ def test_sh_knows_what_the_shells_of_images_know(host, watcher):
     watcher.executor.start([made])
     assert isinstance(watcher.end_of(made), AttemptSucceeded)
     assert watcher.log_of(made).texts("o") == ["yes"]
+
+
+def test_what_is_no_request_is_answered_and_the_host_goes_on(host):
+    for line in (b'""', b"null", b"[]", b'{"do": []}', b"[" * 100_000, b"\xff"):
+        with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as answers:
+            connection.connect(host.socket)
+            connection.sendall(line + b"\n")
+            answer = answers.readline()
+            assert not answer or "error" in json.loads(answer)
+    assert LocalExecutor(host.socket).look([]) == []
+    assert LocalExecutor(host.socket)._ask({"do": "state"})["running"] == 0

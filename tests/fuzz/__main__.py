@@ -25,6 +25,7 @@ PARTS = {  # a module with `fuzz(count, start)`, and how many cases it is given
     "requests": 4_000,
 }
 ROUND = {"packages": 500, "steps": 1_000, "words": 1_000, "host": 500, "sockets": 500, "requests": 1_000}  # cases of one process
+SAID_EVERY = 20  # rounds
 
 
 def main() -> int:
@@ -53,17 +54,21 @@ def tried(part: str, options: argparse.Namespace) -> bool:
     failures: Counter[str] = Counter()
     rounds = list(rounds_of(part, options.cases or PARTS[part], options.seed))
     with ProcessPoolExecutor(options.processes, multiprocessing.get_context("spawn"), initializer=alone.set_up) as pool:
-        for done in as_completed([pool.submit(alone.one_round, *one) for one in rounds]):
+        for number, done in enumerate(as_completed([pool.submit(alone.one_round, *one) for one in rounds]), start=1):
             found, failure = done.result()
             endings += found
+            if number % SAID_EVERY == 0:
+                print(f"{part}: {endings.total()} cases after {time.monotonic() - began:.0f} s", flush=True)
             if failure:
                 failures[failure] += 1
                 if failures[failure] == 1:
                     print(f"--- {part}\n{failure}", flush=True)
     took = time.monotonic() - began
-    total = sum(endings.values())
     said = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(12))
-    print(f"{part}: {total} cases in {took:.0f} s, {sum(failures.values())} of {len(rounds)} rounds failed; {said}", flush=True)
+    print(
+        f"{part}: {endings.total()} cases in {took:.0f} s, {sum(failures.values())} of {len(rounds)} rounds failed; {said}",
+        flush=True,
+    )
     return not failures
 
 

@@ -109,7 +109,7 @@ def make_arguments(spec: PipelineSpec, chance: random.Random) -> dict[str, Json]
     for name, definition in spec.root.input_parameters.items():
         if definition.type in MADE and (chance.random() < 0.6 or not (definition.optional or definition.has_default)):
             arguments[name] = chance.choice(definition.literals or MADE[definition.type])
-    check_arguments(spec, {**arguments, **{chance.choice(TEXTS): chance.choice(TEXTS)}})
+    check_arguments(spec, {**arguments, chance.choice(TEXTS): chance.choice(TEXTS)})
     return expand_macros(arguments, run_id="run-1", created_at=World(spec).now, scheduled_at=None)
 
 

@@ -74,7 +74,17 @@ FIELDS = (
     "custom_path",
     "customPath",
 )
-NAMES = st.sampled_from((*FIELDS, *PARAMETERS, "model", "data", "x"))
+
+
+def nested(depth: int) -> Json:
+    """A list in lists."""
+    value: Json = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+NAMES = st.sampled_from((*FIELDS, *PARAMETERS, "model", "data", "x", "\ud800", "\0"))
 URIS = st.sampled_from(
     (
         f"{ROOT}/fit/u/model",
@@ -97,12 +107,13 @@ URIS = st.sampled_from(
 JSON = st.recursive(
     SCALARS | URIS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4), max_leaves=12
 )
+DEEP = st.sampled_from((50, 98, 99, 100, 101, 400, 900)).map(nested)
 LISTED = st.fixed_dictionaries(
     {},
     optional={
         "name": SCALARS,
         "uri": URIS | SCALARS,
-        "metadata": st.dictionaries(st.text(max_size=3), VALUES, max_size=2) | SCALARS,
+        "metadata": st.dictionaries(st.text(max_size=3) | NAMES, VALUES | DEEP, max_size=2) | SCALARS,
         "customPath": URIS | SCALARS,
         "type": VALUES,
         "custom_path": URIS,
@@ -116,7 +127,11 @@ ARTIFACTS = st.dictionaries(
 WRITTEN = st.one_of(
     JSON,
     st.fixed_dictionaries(
-        {"parameterValues": st.dictionaries(NAMES, JSON, max_size=4).map(lambda given: {**GOOD, **given}) | JSON},
+        {
+            "parameterValues": st.dictionaries(NAMES, JSON, max_size=4).map(lambda given: {**GOOD, **given})
+            | JSON
+            | DEEP.map(lambda value: {**GOOD, "list": value})
+        },
         optional={"artifacts": ARTIFACTS | JSON},
     ),
     st.fixed_dictionaries({"parameterValues": st.just(GOOD), "artifacts": ARTIFACTS}),
@@ -159,7 +174,10 @@ def outputs_are_values_or_a_sentence(case: tuple[bytes | None, dict[str, bytes]]
 def check_values(values: Values) -> None:
     """Values that databases take and that are what they are declared to be."""
     data = json.loads(json.dumps(values.to_json(), allow_nan=False))
-    assert unstorable(data) is None, f"{unstorable(data)}: {data}"
+    for value in (*data["parameters"].values(), *(one for members in data["artifacts"].values() for one in members[0].values())):
+        assert unstorable(value) is None, f"{unstorable(value)}: {data}"
+    result = Result("a", "succeeded", {"finished": 1}, outputs=values)
+    assert Result.from_text(result.to_text()) == result, "what was collected is lost on its way"
     assert Values.from_json(data) == values
     assert set(values.parameters) == set(PARAMETERS)
     for name, value in values.parameters.items():
@@ -236,7 +254,7 @@ def a_result_is_a_fact_or_a_sentence(text: str | bytes) -> str:
     fact = result.to_fact("root/fit", 1)
     sent = json.loads(json.dumps(encode(fact), allow_nan=False))
     assert decode(sent) == fact
-    assert unstorable(sent) is None, f"{unstorable(sent)}: {sent}"
+    assert "\\u0000" not in json.dumps(sent), sent
     json.dumps(sent, ensure_ascii=False).encode()
     assert Result.from_text(result.to_text()) == result
     return type(fact).__name__

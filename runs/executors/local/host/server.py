@@ -269,13 +269,15 @@ class Host:
                 answer = self._answer(json.loads(line), writer)
                 writer.write(json.dumps(answer, separators=(",", ":")).encode() + b"\n")
                 await writer.drain()
-        except (ConnectionError, ValueError, asyncio.CancelledError):
+        except (ConnectionError, ValueError, RecursionError, asyncio.CancelledError):
             pass
         finally:
             self.hub.remove(writer)
             writer.close()
 
-    def _answer(self, request: dict[str, Json], writer: asyncio.StreamWriter) -> dict[str, Json]:
+    def _answer(self, request: Json, writer: asyncio.StreamWriter) -> dict[str, Json]:
+        if not isinstance(request, dict):
+            return {"id": None, "error": "A request to the host is an object."}
         answer: dict[str, Json] = {"id": request.get("id")}
         try:
             match request["do"]:
