@@ -45,6 +45,34 @@ def layered(layers: int, width: int) -> dict[str, Any]:
     }
 
 
+def scripts(steps: dict[str, str], after: dict[str, str] | None = None) -> dict[str, Any]:
+    """A step for each script of the shell; `after` names the one that a step follows."""
+    after = after or {}
+    return {
+        "components": {f"comp-{name}": {"executorLabel": f"exec-{name}"} for name in steps},
+        "deploymentSpec": {
+            "executors": {
+                f"exec-{name}": {"container": {"image": "any", "command": ["sh", "-c", text]}} for name, text in steps.items()
+            }
+        },
+        "pipelineInfo": {"name": "scripts"},
+        "root": {
+            "dag": {
+                "tasks": {
+                    name: {
+                        "componentRef": {"name": f"comp-{name}"},
+                        "taskInfo": {"name": name},
+                        "dependentTasks": [after[name]] if name in after else [],
+                    }
+                    for name in steps
+                }
+            }
+        },
+        "schemaVersion": "2.1.0",
+        "sdkVersion": "kfp-2.17.0",
+    }
+
+
 @functools.cache
 def lightweight() -> dict[str, dict[str, Any]]:
     """Compiled by the SDK: `chain` of 50 tiny steps, `fan-out` of 500, `loop` of 1,000, `lines` that prints 200,000 lines."""
