@@ -8,7 +8,7 @@ PORT ?= 8000
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench chaos test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -43,6 +43,10 @@ unit: $(VENV)/.developer
 
 bench: $(VENV)/.developer ## one JSON line a figure
 	@$(RUN) $(BIN)/python -m tests.bench
+
+chaos: $(VENV)/.developer ## kill everything at random: SEED=n MINUTES=m DATABASE=sqlite|postgresql WITHOUT=safeguard
+	@$(RUN) $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
+	  $(if $(DATABASE),--database $(DATABASE)) $(if $(WITHOUT),--without $(WITHOUT))
 
 test-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE
 	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make test-kubernetes KUBECONFIG=FILE"; exit 2; }

@@ -19,7 +19,7 @@ from tests.running import Installation, wait_for
 LINES = 6  # of each step
 ENDS = ("SUCCEEDED", "FAILED", "CANCELED")
 STEPS = ("root/body/first", *(f"root/body/loop[{n}]/one" for n in range(3)), "root/body/slow", "root/body/last", "root/leave")
-_SENTENCE = re.compile(r"^(\d\d:\d\d:\d\d (WARNING|ERROR) |[a-z]+ ended |ready |note: |[a-z]+ does not end |kfdash)")
+_SENTENCE = re.compile(r"^(\d\d:\d\d:\d\d (WARNING|ERROR|CRITICAL) |[a-z]+ ended |ready |note: |[a-z]+ does not end |kfdash)")
 
 
 def step(script: str, **more: Any) -> dict[str, Any]:
