@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,6 +31,7 @@ from runs.tree import read_steps
 from runs.wording import said
 
 _NOT_JSON = 1007
+_ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
 _BETWEEN = 0.25  # seconds: at most four messages a second about tasks
 _BETWEEN_LINES = 0.1
 _LOOK_AFTER = 2.0  # seconds without news, after which rows are asked whether there are any
@@ -132,7 +134,8 @@ class RunConsumer(JsonConsumer):
 
     async def _follow(self, key: str, first: Any) -> None:
         await self._unfollow()
-        if not key.startswith(f"{self.run_id}/") or not isinstance(first, int) or isinstance(first, bool):
+        run_id, _, name = key.partition("/")
+        if run_id != self.run_id or not _ATTEMPT.fullmatch(name) or not isinstance(first, int) or isinstance(first, bool):
             await self.send_json({"type": "log.refused", "log": key})
             return
         self.followed = followed = _Followed(key, max(1, first) - 1)

@@ -224,9 +224,16 @@ def uses_workspace(spec: PipelineSpec, component: ComponentSpec, inputs: Values)
 
 
 def mounted_claims(spec: PipelineSpec, component: ComponentSpec, inputs: Values, resource_name: str) -> tuple[str, ...]:
-    """Names of the volume claims that the step mounts, as far as the document says them; they are part of its fingerprint."""
-    mounts = resolve_platform(spec.platform.executors.get(component.executor, {}), None).get("pvcMount", ())
-    names = [entry["pvcName"] for entry in mounts if isinstance(entry.get("pvcName"), str)]
+    """Names of the volume claims that the step mounts, as far as the document says them; they are part of its fingerprint.
+
+    A mount that cannot be is one that no other step has: the order is refused when it is made complete.
+    """
+    mounts = spec.platform.executors.get(component.executor, {}).get("pvcMount", [])
+    try:
+        mounts = resolve_platform({"pvcMount": mounts}, None).get("pvcMount", [])
+        names = [entry["pvcName"] for entry in mounts if isinstance(entry.get("pvcName"), str)]
+    except InvalidOrder:
+        names = [to_text(mounts)]
     if uses_workspace(spec, component, inputs):
         names.append(f"{resource_name}-kfp-workspace")
     return tuple(sorted(set(names)))

@@ -224,3 +224,13 @@ def test_what_is_no_json_closes_the_socket(run, frame):
         assert await socket.receive_output(5) == {"type": "websocket.close", "code": 1007}
 
     on_socket(scenario)
+
+
+@pytest.mark.parametrize("name", ["", "..", "../x", "a b", "\u00e9", "x" * 200, "a/b"])
+def test_a_log_that_no_attempt_has_is_refused(run, name):
+    async def scenario(socket, layer):
+        await socket.receive_json_from()
+        await socket.send_json_to({"type": "log.follow", "log": f"{RUN}/{name}"})
+        assert await socket.receive_json_from() == {"type": "log.refused", "log": f"{RUN}/{name}"}
+
+    on_socket(scenario)

@@ -137,6 +137,13 @@ def test_a_step_in_the_workspace_mounts_the_runs_claim() -> None:
     assert mounted_claims(spec, COMPONENT, inside, "p-abcde") == ("data", "p-abcde-kfp-workspace")
 
 
+@pytest.mark.parametrize("setting", ["secretAsEnv", "pvcMount"])
+def test_a_step_with_a_setting_that_cannot_be_has_a_fingerprint_of_its_own_at_most(setting: str) -> None:
+    entry = {"secretNameParameter": {"runtimeValue": {"constant": []}}, "pvcNameParameter": {"runtimeValue": {"constant": []}}}
+    spec = spec_of(platform=PlatformSpec({"exec-fit": {setting: [entry]}}, {}))
+    assert bool(mounted_claims(spec, COMPONENT, INPUTS, "p-abcde")) == (setting == "pvcMount")
+
+
 def test_what_differs_is_said_inputs_first_with_their_values() -> None:
     before = {
         "containerSpec": {"image": "a:1", "cmdArgs": ["x"], "pvcNames": ["disk"]},
