@@ -10,7 +10,7 @@ from kfdash import moment
 from pipelines.spec import paths
 from pipelines.spec.model import ROOT, PipelineSpec
 from runs import models
-from runs.engine.model import Phase, State, Stop, Task
+from runs.engine.model import Kind, Phase, State, Stop, Task
 from runs.engine.record import replay
 from runs.tree import Step, Tree, make_tree
 
@@ -38,7 +38,9 @@ def read_moment(run: models.Run, spec: PipelineSpec, number: int) -> Moment | No
         return None
     tasks = replay(events)
     at = max(event.at for event in events)
-    found = Moment(events[-1].number, run.event_number, at, events[-1], make_tree(spec, [_step(task) for task in tasks.values()]))
+    tree = make_tree(spec, [_step(task) for task in tasks.values()])
+    _count_anew(tree)
+    found = Moment(events[-1].number, run.event_number, at, events[-1], tree)
     _turn_back(run, tasks.get(ROOT), events)
     return found
 
@@ -47,6 +49,19 @@ def _step(task: Task) -> Step:
     values = {name: getattr(task, name) for name in Step.__slots__ if name != "parent"}
     values |= {"parent": paths.parent(task.path), "kind": task.kind.value, "state": task.state.value}
     return Step(**values)
+
+
+def _count_anew(tree: Tree) -> None:
+    """What happened at once is told one after the other, its groups' counters with the last: between, they are counted here."""
+    for path, members in tree.children.items():
+        group = tree.steps.get(path)
+        if group is None or State(group.state).is_final:
+            continue
+        group.ended = sum(State(step.state).is_final for step in members)
+        group.succeeded = sum(step.state == State.SUCCEEDED for step in members)
+        if group.kind == Kind.LOOP:
+            group.failed = sum(step.state == State.FAILED for step in members)
+            group.running = sum(step.ready_at is not None and not State(step.state).is_final for step in members)
 
 
 def _turn_back(run: models.Run, root: Task | None, events: Sequence[models.RunEvent]) -> None:

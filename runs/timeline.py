@@ -106,11 +106,14 @@ def _offset(at: float, step: float) -> str:
     return " ".join(part for part in parts if part)
 
 
-def bars(step: Timed, attempts: Sequence[Phased], span: Span, now: datetime) -> Bars:
-    """The pieces of a step's row: earlier attempts, then queued, starting, running, collecting of the last one."""
+def bars(step: Timed, attempts: Sequence[Phased], span: Span, now: datetime, *, since: datetime | None = None) -> Bars:
+    """The pieces of a step's row: earlier attempts, then queued, starting, running, collecting of the last one.
+
+    A group spans its children; `since` is when the first of them began, where that was before the group was begun again.
+    """
     found = Bars()
     if step.kind in ("dag", "loop"):
-        begin = step.started_at or step.ready_at
+        begin = min((at for at in (step.started_at or step.ready_at, since) if at is not None), default=None)
         if begin is not None and step.state != "SKIPPED":
             _add(found, "run", begin, step.finished_at or now, span, on=step.finished_at is None)
         return found

@@ -46,6 +46,7 @@ def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt:
         "sentence": _sentence(step, attempt, *_cause(tree, step)),
         "phases": _phases(attempt, usual) if attempt is not None else [],
         "usual": usual,
+        "usual_x": _usual_mark(attempt, usual),
         "facts": _facts(run, tree, path, task, component, row, attempt),
         "cached_run": _cached_run(row),
         "inputs": shown_values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
@@ -108,8 +109,7 @@ def _phases(attempt: models.Attempt, usual: float | None) -> list[Phase]:
     if not known:
         return []
     total = max((end - known[0]).total_seconds(), 0.001)
-    if usual is not None:
-        total = max(total, ((attempt.running_at or known[0]) - known[0]).total_seconds() + usual)
+    total = max(total, _usual_end(attempt, usual))
     phases, x = [], 0.0
     for index, (word, kind, at) in enumerate(starts):
         if at is None:
@@ -122,6 +122,22 @@ def _phases(attempt: models.Attempt, usual: float | None) -> list[Phase]:
         phases.append(Phase(word, kind, taken, round(x, 2), width, moment.ticks(at) if last else ""))
         x += width
     return phases
+
+
+def _usual_end(attempt: models.Attempt, usual: float | None) -> float:
+    """Seconds from the attempt's begin to where it usually ends; 0 where that is not known."""
+    if usual is None or attempt.running_at is None:
+        return 0.0
+    return (attempt.running_at - (attempt.queued_at or attempt.running_at)).total_seconds() + usual
+
+
+def _usual_mark(attempt: models.Attempt | None, usual: float | None) -> float | None:
+    """Where the bar has its mark for what is usual, in percent."""
+    if attempt is None or not (end := _usual_end(attempt, usual)):
+        return None
+    begin = attempt.queued_at or attempt.running_at or moment.now()
+    taken = ((attempt.finished_at or moment.now()) - begin).total_seconds()
+    return round(min(end / max(end, taken) * 100, 99.5), 2)
 
 
 def usual_time(run: models.Run, path: str) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -333,11 +334,23 @@ def _timeline(run: models.Run, tree: Tree, shown: list[dict[str, Any]], address:
     span = Span.over(begin, end, running=run.finished_at is None)
     usual = usual_times(run, [row["path"] for row in shown])
     critical = critical_path(tree) if address.critical else frozenset()
+    since = _first_begins(attempts)
     for row in shown:
         step = row["step"]
-        row["bars"] = bars(step, attempts_seen(attempts.get(row["path"], []), step), span, end)
+        seen = attempts_seen(attempts.get(row["path"], []), step)
+        row["bars"] = bars(step, seen, span, end, since=since.get(row["path"]))
         row["critical"] = row["path"] in critical
         if (seconds := usual.get(row["path"])) is not None and not step.cached_from:
             row["usual"] = words.duration(seconds)
             row["usual_x"] = usual_end(step, seconds, span)
     return {"axis": axis(span), "now": span.percent(end) if run.finished_at is None else None}
+
+
+def _first_begins(attempts: Mapping[str, list[models.Attempt]]) -> dict[str, datetime]:
+    """When the first attempt in a group began, by the group's path."""
+    found: dict[str, datetime] = {}
+    for path, several in attempts.items():
+        begin = min((attempt.queued_at for attempt in several if attempt.queued_at is not None), default=None)
+        for above in paths.ancestors(path) if begin is not None else ():
+            found[above] = min(found.get(above, begin), begin)
+    return found

@@ -19,6 +19,7 @@ from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptSucceeded
 from runs.engine.record import recorded
 from runs.replay import attempts_seen, read_moment, replay
 from runs.rows import task_values
+from runs.timeline import Span, bars
 from runs.tree import Step, make_tree
 from runs.usual import usual_times
 from runs.views.overview import usual_time
@@ -313,3 +314,28 @@ def test_a_failed_attempt_before_a_retry_is_a_bar_before_the_others(site, failed
     row = re.search(r'data-path="root/s1".*?</tr>', html, re.DOTALL)[0]
     assert row.count('class="bar-prev') == 1 and 'class="bar-run on"' in row
     driver.drive(str(failed.pk), AttemptFailed("root/s1", 2, now(), "Again."))
+
+
+def test_a_group_that_was_begun_again_spans_its_children_from_their_first_attempt():
+    span = Span.over(BEGIN, BEGIN + timedelta(seconds=98), running=False)
+    loop = step("root/s0", 50, 98, kind="loop")
+    first = BEGIN + timedelta(seconds=10)
+    (bar,) = bars(loop, [], span, BEGIN + timedelta(seconds=98), since=first).pieces
+    assert bar.x == span.percent(first) and bar.end == span.percent(BEGIN + timedelta(seconds=98))
+
+
+def test_the_progress_of_a_running_step_has_a_mark_where_it_usually_ends(site, version):
+    earlier(version, 3, seconds=1860)
+    run = this_run(version)
+    running(run, "root/s0")
+    html = page(site, run, "?task=root/s0")
+    assert re.search(r'class="seg-usual" x="99\.\d*%"', html)
+    assert "seg-usual" not in page(site, run, "?task=root")
+
+
+def test_counts_of_a_group_follow_its_steps_between_events_that_were_told_at_once(site):
+    run = launched(json.dumps(layered(1, 3)))
+    driver.drive(str(run.pk), *(AttemptSucceeded(f"root/t0-{n}", 1, now(), Values({"Output": 1})) for n in range(3)))
+    run.refresh_from_db()
+    html = page(site, run, f"?at={number_of(run, 'task.succeeded', 'root/t0-1')}")
+    assert "2 of 3 steps" in html
