@@ -122,8 +122,9 @@ def _row(
 def _activity(steps: dict[str, dict[str, Any]], inside: str) -> tuple[str, str]:
     """The step that runs, and how far it is: `train, 6 of 12`. `inside` runs in a group, whose own name is made up."""
     busy = [(key, step) for key, step in steps.items() if step["state"] == State.RUNNING]
-    if not busy:
-        return "", ""
+    if not busy:  # what starts, or will be tried again, says so
+        told = ((key, step["reason"]) for key, step in steps.items() if step["state"] == State.PENDING and step["reason"])
+        return next(told, ("", ""))
     key, step = busy[0]
     if step["kind"] == Kind.LOOP and step["children"]:
         return paths.key(inside) if inside.startswith(f"{step['path']}[") else key, f"{step['ended']} of {step['children']}"

@@ -26,3 +26,9 @@ field?.addEventListener("keydown", (event) => {
 });
 onKey("d", () => document.querySelector('[data-key="d"]')?.click());
 list?.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest" });
+// On a small screen the list is behind a button.
+const opener = document.querySelector("[data-outputs]");
+opener?.addEventListener("click", () => {
+  opener.setAttribute("aria-expanded", String(list.classList.toggle("shown")));
+  if (list.classList.contains("shown")) list.querySelector('[aria-current="page"]')?.scrollIntoView({ block: "nearest" });
+});

@@ -141,6 +141,11 @@ def test_a_step_deep_inside_is_called_by_its_own_name(client: Client, make: Call
     assert "<b>check-batch[7]</b> exit code 1" in _get(client, "/runs/")
 
 
+def test_home_says_what_a_step_that_starts_is_doing(client: Client, make: Callable[..., Run]) -> None:
+    make("RUNNING", steps={"s0": {"state": "PENDING", "reason": "Installing pandas: 4 s"}})
+    assert '<span class="strong">s0</span> Installing pandas: 4 s' in _get(client, "/")
+
+
 def test_home_says_what_runs_inside_a_group_whose_name_nobody_gave(client: Client, make: Callable[..., Run]) -> None:
     run = make("RUNNING", steps={"s0": {"state": "RUNNING"}})
     Task.objects.filter(run=run, path="root/s0").update(kind="dag")
