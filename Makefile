@@ -48,6 +48,9 @@ chaos: $(VENV)/.developer ## kill everything at random: SEED=n MINUTES=m DATABAS
 	@$(RUN) $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(DATABASE),--database $(DATABASE)) $(if $(WITHOUT),--without $(WITHOUT))
 
+fuzz: $(VENV)/.developer ## many random cases of all that strangers can send: make fuzz FUZZ="packages --cases 1000 --seed 1"
+	@$(RUN) $(BIN)/python -W ignore -m tests.fuzz $(FUZZ)
+
 test-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE
 	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make test-kubernetes KUBECONFIG=FILE"; exit 2; }
 	$(RUN) KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/kubernetes -m kubernetes -rs
