@@ -24,7 +24,7 @@ from runs.executors.local.host.environments import Build, BuildFailed, Environme
 from runs.executors.local.host.fetching import FetchFailed, fetch_inputs
 from runs.executors.local.host.pool import CannotStart, Ended, ForkServer, Pool, ServerGone, Step
 from runs.executors.local.host.recipe import EXECUTOR_MODULE, Recipe, recognise
-from runs.executors.local.host.records import Record
+from runs.executors.local.host.records import NO_ROOM, Record
 from runs.executors.local.host.steplog import StepLog, now
 
 _QUIET = 0.03  # seconds a step may run before it is told that it runs: its end tells that too
@@ -177,7 +177,8 @@ class Attempt:
             self.step = await self._launch(recipe, environment)
         except OSError as error:
             self.host.places.release()
-            raise Verdict(_disk(error), "disk", True) from None
+            state: ResultState = "lost" if error.errno in NO_ROOM else "failed"  # its code did not run
+            raise Verdict(_disk(error), "disk", True, state) from None
         except BaseException:
             self.host.places.release()
             raise

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import os
 import pathlib
 import queue
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -26,6 +28,8 @@ from runs.executors.local.host import processes
 
 Json = Any
 _ENOUGH = 100 * 1024 * 1024  # bytes
+_ROOM_AGAIN = 0.5  # seconds until a result that found no room is tried again
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Taken(Exception):
@@ -167,6 +171,7 @@ class Keeper:
     """Does what takes the disk's time in a thread of its own, in order: results first come, first kept."""
 
     def __init__(self) -> None:
+        self._closing = threading.Event()
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._chores: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [
@@ -177,28 +182,44 @@ class Keeper:
             thread.start()
 
     def keep(self, record: Record, result: Result, done: Callable[[Exception | None], object]) -> None:
-        """Keeps a result; then calls `done`, in the thread."""
+        """Keeps a result, which waits where there is no room; then calls `done`, in the thread.
+
+        A result that found no room until the end is not told of: the next host finds that its attempt was lost.
+        """
 
         def work() -> None:
             try:
-                try:
-                    record.finish(result)
-                except OSError:  # the disk may be full of what the step left
-                    record.tidy()
-                    record.finish(result)
+                if self._keep(record, result):
+                    done(None)
             except (OSError, UnicodeError) as error:
                 done(error)
-            else:
-                done(None)
 
         self._queue.put(work)
+
+    def _keep(self, record: Record, result: Result) -> bool:
+        """Whether it is kept, False where the host ends before there is room. Raises OSError for other faults of the disk."""
+        told = False
+        while True:
+            try:
+                record.finish(result)
+                return True
+            except OSError as error:
+                if error.errno not in NO_ROOM:
+                    raise
+                if not told:  # the disk may be full of what the step left
+                    told = True
+                    record.tidy()
+                    print(f"kfdash host: {record.name} has ended; its result is stored once there is room.", file=sys.stderr)
+                elif self._closing.wait(_ROOM_AGAIN):
+                    return False
 
     def later(self, chore: Callable[[], None]) -> None:
         """Something that nobody waits for."""
         self._chores.put(chore)
 
     def close(self) -> None:
-        """Returns when all has been done, or after some seconds."""
+        """Returns when all has been done that there is room for, or after some seconds."""
+        self._closing.set()
         for which in (self._queue, self._chores):
             which.put(None)
         for thread in self._threads:
