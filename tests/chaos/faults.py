@@ -20,7 +20,7 @@ BACK_WITHIN = 45.0  # seconds; a part that ends often waits up to thirty
 
 
 class Faults:
-    """The faults of a round, chosen by `chance`. `marks` is where steps leave theirs; `disk` is a small disk that may be filled, if there is one."""
+    """The faults of a round, chosen by `chance`. `marks` is where steps leave theirs, `disk` a small disk that may be filled."""
 
     def __init__(
         self, installation: Installation, chance: random.Random, marks: pathlib.Path, disk: pathlib.Path | None = None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -10,6 +12,7 @@ import random
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -191,19 +194,19 @@ def look(installation: Installation, marks: pathlib.Path, killed: list[str]) -> 
 
 
 def _look_at_the_end(outcome: Outcome, installation: Installation, marks: pathlib.Path) -> None:
-    """No process, no lock is left, and what was said are sentences."""
+    """No process, no lock, no socket is left, and what was said are sentences."""
     if steps := steps_of(marks):
         outcome.problems.append(f"steps are left: {steps}")
     if not wait_for(lambda: not installation.processes(), 20):
         outcome.problems.append(f"processes are left: {installation.processes()}")
-    with contextlib.suppress(FileNotFoundError):
-        lock = os.open(installation.folder / "lock", os.O_RDWR)
+    with contextlib.suppress(FileNotFoundError), (installation.folder / "lock").open("rb") as lock:
         try:
-            os.lockf(lock, os.F_TEST, 0)
-        except OSError as error:
-            outcome.problems.append(f"the lock is held: {error}")
-        finally:
-            os.close(lock)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            outcome.problems.append("the lock on the data folder is held")
+    name = f"kfdash-{os.getuid()}-{hashlib.sha256(os.fsencode(installation.folder.resolve())).hexdigest()[:10]}"
+    if (sockets := pathlib.Path(tempfile.gettempdir()) / name).exists():
+        outcome.problems.append(f"the folder of the sockets is left: {list(sockets.iterdir())}")
     try:
         check_what_it_said(installation)
     except AssertionError as error:
