@@ -25,7 +25,12 @@ def set_up() -> None:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in [name for name in os.environ if name.startswith("KFDASH_") and name not in KEPT]:
         del os.environ[name]
-    os.environ |= {"KFDASH_DATA_DIR": str(folder), "KFDASH_SECRET_KEY": "for tests", "DJANGO_SETTINGS_MODULE": "kfdash.settings"}
+    os.environ |= {
+        "KFDASH_DATA_DIR": str(folder),
+        "KFDASH_SECRET_KEY": "for tests",
+        "KFDASH_LOG_LEVEL": "ERROR",
+        "DJANGO_SETTINGS_MODULE": "kfdash.settings",
+    }
     django.setup()
     call_command("migrate", verbosity=0)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -81,18 +80,20 @@ def _has_input(operation: Any) -> bool:
 
 @contextlib.contextmanager
 def a_stranger() -> Iterator[Stranger]:
-    """A stranger, and nothing that is sent to anybody."""
-    logging.getLogger("django.request").setLevel(logging.CRITICAL)
+    """A stranger, nothing that is sent to anybody, and in the end nothing that stays."""
     signals = (request_started, request_finished)  # these would close the connection, as they do between real requests
-    with contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack, transaction.atomic():
         for name in SENT:
             stack.enter_context(mock.patch(name))
         stranger = Stranger()  # Django's client connects them anew
         for signal in signals:
             signal.disconnect(close_old_connections)
-        yield stranger
-        for signal in signals:
-            signal.connect(close_old_connections)
+        try:
+            yield stranger
+        finally:
+            transaction.set_rollback(True)
+            for signal in signals:
+                signal.connect(close_old_connections)
 
 
 @pytest.mark.django_db
