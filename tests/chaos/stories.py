@@ -178,7 +178,8 @@ def again(story: Story) -> None:
     path, body = f"{_OWN}/{run_id}:again", {"from_paths": ["root/two"], "display_name": name}
     new = str(story.client.ask(path, body, lambda: story.client.named(name))["run_id"])
     story.runs.append(new)
-    story.ends(new, "SUCCEEDED")
+    if not story.ends(new, "SUCCEEDED"):
+        return
     rows = story.client.ask(f"{_OWN}/{new}/tasks")["tasks"]
     ran = {row["path"] for row in rows if row.get("attempts")}
     if ran != {"root/two", "root/three"}:
