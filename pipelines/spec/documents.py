@@ -163,10 +163,10 @@ def unstorable(value: Json, depth: int = 0) -> str | None:
         return None
     if depth >= MAX_DEPTH:
         return f"This is nested more than {MAX_DEPTH} levels deep."
-    if isinstance(value, list):
-        return next(filter(None, (unstorable(item, depth + 1) for item in value)), None)
-    problems = (unstorable(key) or unstorable(item, depth + 1) for key, item in value.items())
-    return next(filter(None, problems), None)
+    for item in value if isinstance(value, list) else (*value, *value.values()):
+        if why := unstorable(item, depth + 1):
+            return why
+    return None
 
 
 def _unstorable_text(text: str) -> str | None:
