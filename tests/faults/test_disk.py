@@ -22,9 +22,11 @@ from tests.faults.stack import (
     figure,
     launch,
     log,
+    pipeline,
     runs,
     state,
     step,
+    task,
     tasks,
     whole,
 )
@@ -86,6 +88,25 @@ def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pat
     filler.unlink()
     check_the_end(installation, run_id, marks)
     figure("room again, until the run has ended", began)
+
+
+def test_steps_that_end_without_room_have_succeeded_once_there_is(installation: Installation, marks: pathlib.Path) -> None:
+    names = [f"beside-{number}" for number in range(4)]
+    scripts = {name: f"touch {marks}/{name}; while [ ! -e {marks}/go ]; do sleep 0.1; done; echo ended" for name in names}
+    run_id = launch(installation, pipeline({name: task(name) for name in names}, scripts))
+    assert wait_for(lambda: all((marks / name).exists() for name in names), 40), installation.said()
+    filler, until = fill(installation.folder.parent), time.monotonic() + 2.5
+    (marks / "go").touch()
+    with filler.open("ab", buffering=0) as file:
+        while time.monotonic() < until:  # what ends leaves some room
+            with contextlib.suppress(OSError):
+                file.write(b"\0" * 4096)
+                continue
+            time.sleep(0.001)
+    assert "stored once there is room" in installation.said()
+    filler.unlink()
+    assert end(installation, run_id) == "SUCCEEDED", tasks(installation, run_id)
+    assert {len(tasks(installation, run_id)[f"root/{name}"]["attempts"]) for name in names} == {1}
 
 
 def test_a_step_that_fills_the_disk_fails_and_the_next_one_runs(installation: Installation) -> None:
