@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
-from django.db.models import Model, Q, QuerySet
+from django.db.models import AutoField, Model, Q, QuerySet
 from django.http import QueryDict
 
 Row = TypeVar("Row", bound=Model)
@@ -27,14 +27,15 @@ class Page(Generic[Row]):
 
 
 def key_of(row: Model) -> str:
-    """The key of a row, for an address: microseconds since 1970 and the id's hex digits."""
+    """The key of a row, for an address: microseconds since 1970 and the id, of a UUID its hex digits."""
     micros = (row.created_at - _EPOCH) // timedelta(microseconds=1)  # type: ignore[attr-defined]
-    return f"{micros}.{row.pk.hex}"
+    return f"{micros}.{row.pk if isinstance(row.pk, int) else row.pk.hex}"
 
 
 def page(rows: QuerySet[Row], query: QueryDict, *, size: int = 50) -> Page[Row]:
     """The page that `after=KEY` or `before=KEY` of a query asks for; the first where there is none, or the key is no key."""
-    after, before = _parse(query.get("after", "")), _parse(query.get("before", ""))
+    counted = isinstance(rows.model._meta.pk, AutoField)
+    after, before = (_parse(query.get(name, ""), counted) for name in ("after", "before"))
     if before is not None:
         at, pk = before
         nearest = rows.filter(Q(created_at__gte=at) & (Q(created_at__gt=at) | Q(pk__gt=pk))).order_by("created_at", "id")
@@ -52,9 +53,13 @@ def page(rows: QuerySet[Row], query: QueryDict, *, size: int = 50) -> Page[Row]:
     return Page(found, newer=key_of(found[0]) if found and after is not None else "", older=older)
 
 
-def _parse(key: str) -> tuple[datetime, uuid.UUID] | None:
+def _parse(key: str, counted: bool) -> tuple[datetime, uuid.UUID | int] | None:
+    """The key's parts. `counted` where ids are numbers."""
     micros, _, identifier = key.partition(".")
     try:
-        return _EPOCH + timedelta(microseconds=int(micros)), uuid.UUID(hex=identifier)
+        number = int(identifier) if counted else uuid.UUID(hex=identifier)
+        if isinstance(number, int) and not 0 <= number < 2**63:
+            return None
+        return _EPOCH + timedelta(microseconds=int(micros)), number
     except (ValueError, OverflowError):
         return None

@@ -139,6 +139,13 @@ def query_text(query: QueryDict) -> str:
 
 
 @register.filter
+def tag_query(key: str, value: str) -> str:
+    """The filter for a tag, as it stands in a query: `tag:team=risk`, in quotation marks where it has a space."""
+    word = f"{key}={value}"
+    return f'tag:"{word}"' if re.search(r"\s", word) else f"tag:{word}"
+
+
+@register.filter
 def with_code(sentence: str) -> SafeString:
     """A sentence with what stands in backticks as code; everything is escaped first."""
     return mark_safe(_CODE.sub(r"<code>\1</code>", escape(sentence)))

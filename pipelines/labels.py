@@ -51,3 +51,25 @@ def tag_problems(tags: Mapping[str, str]) -> list[Problem]:
                 Problem(f"The value of tag {key!r} has {len(value)} characters; at most {LONGEST_TAG} are allowed.", place)
             )
     return found
+
+
+def tags_text(tags: Mapping[str, str]) -> str:
+    """Tags as a person edits them: `key=value`, one a line."""
+    return "\n".join(f"{key}={value}" for key, value in tags.items())
+
+
+def read_tags(text: str) -> tuple[dict[str, str], list[str]]:
+    """The tags that such a text says, and a sentence for everything that is wrong with it."""
+    tags: dict[str, str] = {}
+    problems = []
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1):
+        if not line.strip():
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not key:
+            problems.append(f"Line {number}: a tag is key=value; {line.strip()[:60]!r} is not.")
+        elif key in tags:
+            problems.append(f"Line {number}: the key {key[:60]!r} is there already.")
+        else:
+            tags[key] = value
+    return tags, problems + [problem.message for problem in tag_problems(tags)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import yaml
@@ -23,7 +23,7 @@ from kfdash.strips import Mark
 from kfdash.words import counted
 from pipelines import drawing, services
 from pipelines.component import describe, first_step
-from pipelines.drawing.picture import picture
+from pipelines.drawing.picture import Look, picture
 from pipelines.forms import UploadForm
 from pipelines.models import Pipeline, PipelineVersion, Specification
 from pipelines.packages import read_package
@@ -194,8 +194,18 @@ def version_detail(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uui
     return render(request, "pipelines/version.html", context)
 
 
-def graph_context(request: HttpRequest, specification: Specification, selected: str = "") -> dict[str, Any]:
-    """`graph` for `pipelines/_graph.html`, as the address asks (`open`, `art`); `graph_problem` where it cannot be drawn."""
+def graph_context(
+    request: HttpRequest,
+    specification: Specification,
+    selected: str = "",
+    *,
+    look: Callable[[str], Look] | None = None,
+    href: Callable[[str], str] | None = None,
+) -> dict[str, Any]:
+    """`graph` for `pipelines/_graph.html`, as the address asks (`open`, `art`); `graph_problem` where it cannot be drawn.
+
+    `look` and `href` are those of `picture`; without `href` a step is selected on the same page.
+    """
     opened = [path for path in request.GET.get("open", "").split(",") if path]
     with_artifacts = request.GET.get("art") == "1"
     found: dict[str, Any] = {"with_artifacts": with_artifacts, "open": request.GET.get("open", "")}
@@ -207,7 +217,7 @@ def graph_context(request: HttpRequest, specification: Specification, selected: 
         layout = layout or drawing.draw(specification.pk, opened, with_artifacts)
     except drawing.GraphvizMissing as error:
         return found | {"graph": None, "graph_problem": str(error)}
-    return found | {"graph": picture(layout, href=_step_href(request), selected=selected)}
+    return found | {"graph": picture(layout, look=look, href=href or _step_href(request), selected=selected)}
 
 
 def _step_href(request: HttpRequest) -> Any:

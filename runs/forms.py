@@ -14,6 +14,7 @@ from pipelines.spec.model import ParameterDefinition, ParameterType, PipelineSpe
 from pipelines.spec.values import normalise
 from runs.engine.model import CacheUse
 from runs.models import Experiment
+from runs.services import carry_arguments
 
 Json = Any
 PREFIX = "input."
@@ -92,6 +93,8 @@ class LaunchForm:
     arguments: dict[str, Json] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)  # of the fields that are no inputs
     dropped: list[tuple[str, str]] = field(default_factory=list)  # inputs of the earlier run that are gone: name, value
+    unfit: list[tuple[str, str]] = field(default_factory=list)  # inputs that take the earlier run's value no more
+    new: list[str] = field(default_factory=list)  # inputs that the earlier run's version did not have
 
     @property
     def faulty(self) -> list[tuple[str, str]]:
@@ -115,6 +118,17 @@ def blank(spec: PipelineSpec, earlier: Mapping[str, Json] | None = None) -> Laun
         fields.append(Field(name, definition, to_field(definition, value), choices=_choices(definition)))
     gone = [(name, _compact(value)) for name, value in (earlier or {}).items() if name not in definitions]
     return LaunchForm(fields, dropped=gone)
+
+
+def carried(spec: PipelineSpec, old_spec: PipelineSpec, earlier: Mapping[str, Json]) -> LaunchForm:
+    """The form with the arguments of a run of another version, by name; says which were dropped and what is new."""
+    kept, dropped, new = carry_arguments(old_spec, spec, earlier)
+    form = blank(spec, kept)
+    inputs = spec.root.input_parameters
+    form.dropped = [(name, _compact(earlier[name])) for name in dropped if name not in inputs]
+    form.unfit = [(name, _compact(earlier[name])) for name in dropped if name in inputs]
+    form.new = list(new)
+    return form
 
 
 def read(spec: PipelineSpec, data: QueryDict) -> LaunchForm:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from runs.views import artifacts, experiments, launch, lists, run
+from runs.views import again, artifacts, cache, control, experiments, launch, lists, run
 
 urlpatterns: list[URLPattern] = [
     path("runs/", lists.run_list, name="run-list"),
@@ -12,7 +12,12 @@ urlpatterns: list[URLPattern] = [
     path("runs/bulk/", lists.runs_bulk, name="run-bulk"),
     path("runs/<uuid:run_id>/", run.run_detail, name="run-detail"),
     path("runs/<uuid:run_id>/stop/", run.run_stop, name="run-stop"),
-    path("runs/<uuid:run_id>/again/", run.run_again, name="run-again"),
+    path("runs/<uuid:run_id>/retry/", control.run_retry, name="run-retry"),
+    path("runs/<uuid:run_id>/pause/", control.run_pause, name="run-pause"),
+    path("runs/<uuid:run_id>/resume/", control.run_resume, name="run-resume"),
+    path("runs/<uuid:run_id>/tags/", control.run_tags, name="run-tags"),
+    path("runs/<uuid:run_id>/again/", again.run_again, name="run-again"),
+    path("runs/<uuid:run_id>/again/plan/", again.run_again_plan, name="run-again-plan"),
     path("runs/<uuid:run_id>/log/", run.run_log, name="run-log"),
     path("runs/<uuid:run_id>/log/search/", run.run_log_search, name="run-log-search"),
     path("runs/<uuid:run_id>/log/download/", run.run_log_download, name="run-log-download"),
@@ -23,6 +28,8 @@ urlpatterns: list[URLPattern] = [
     path("artifacts/<int:artifact_id>/", artifacts.artifact_detail, name="artifact-detail"),
     path("artifacts/<int:artifact_id>/content/", artifacts.artifact_content, name="artifact-content"),
     path("artifacts/<int:artifact_id>/download/", artifacts.artifact_download, name="artifact-download"),
+    path("cache/", cache.cache_list, name="cache-list"),
+    path("cache/evict/", cache.cache_evict, name="cache-evict"),
     path("experiments/", experiments.experiment_list, name="experiment-list"),
     path("experiments/new/", experiments.experiment_create, name="experiment-create"),
     path("experiments/<uuid:experiment_id>/", experiments.experiment_detail, name="experiment-detail"),

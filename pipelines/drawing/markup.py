@@ -51,7 +51,7 @@ def _node(node: Mapping[str, Any]) -> str:
         f"{_sheets(width, height) if node['sheets'] else ''}"
         f'<rect class="halo" x="-3" y="-3" width="{width + 6}" height="{height + 6}" rx="11"/>'
         f'<rect class="box" width="{width}" height="{height}" rx="8"/>'
-        f'<svg class="{"si" if look else "pk"}" x="12" y="9" width="16" height="16" viewBox="0 0 16 16">'
+        f'<svg class="{"si" if look and not look.planned else "pk"}" x="12" y="9" width="16" height="16" viewBox="0 0 16 16">'
         f'<use href="#{node["icon"]}"/></svg><g clip-path="url(#in-{width})">'
         f'<text class="nm" x="36" y="21.5">{escape(node["shown"])}</text>{_below(node)}</g>{_corner(node)}</a>'
     )
@@ -60,6 +60,8 @@ def _node(node: Mapping[str, Any]) -> str:
 def _state(look: Any) -> str:
     if look is None:
         return " data-plan"
+    if look.planned:
+        return f' data-plan data-do="{look.planned}"'
     flags = (("attention", look.attention), ("starting", look.starting), ("cached", look.cached))
     return f' data-state="{look.state}"' + "".join(f" data-{name}" for name, on in flags if on)
 

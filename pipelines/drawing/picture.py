@@ -58,6 +58,9 @@ class Look:
     starting: bool = False
     marks: Sequence[MarkBox] = ()
     times: int | None = None
+    planned: str = ""  # before a run: `run`, or `maybe` where that is not sure
+    word: str = ""  # instead of the state's word
+    chosen: bool = False  # drawn as selected
 
     @property
     def look(self) -> str:
@@ -136,7 +139,7 @@ def _node(node: Mapping[str, Any], look: Look | None, href: Callable[[str], str]
         "path": path,
         "href": href(path),
         "look": look,
-        "icon": f"st-{look.look}" if look is not None else f"i-{_PLAN_ICONS[node['kind']]}",
+        "icon": _icon(look, node["kind"]),
         "shown": _cut(name, room),
         "line": _cut(line, 27 if kind == "condition" or not second_fits else _SECOND + 8),
         "hot": look is not None and (look.state == "FAILED" or look.attention),
@@ -146,7 +149,7 @@ def _node(node: Mapping[str, Any], look: Look | None, href: Callable[[str], str]
         "marks": look.marks if look is not None and look.marks else strip_marks([Look(path)] * min(times or 0, 500)),
         "shown_expression": _cut(node["expression"], _EXPRESSION),
         "expression_width": round(min(len(node["expression"]), _EXPRESSION) * 6.65 + 12),
-        "selected": bool(selected) and path == selected,
+        "selected": (look is not None and look.chosen) or (bool(selected) and path == selected),
         "mx": round(node["x"] + node["w"] / 2, 1),
     }
 
@@ -159,13 +162,19 @@ def _group(group: Mapping[str, Any], look: Look | None, href: Callable[[str], st
         "path": path,
         "href": href(path),
         "look": look,
-        "icon": f"st-{look.look}" if look is not None else f"i-{_PLAN_ICONS[group['kind']]}",
+        "icon": _icon(look, group["kind"]),
         "shown": shown,
         "line": look.line if look is not None else "",
         "title": _title(group["name"], look, group),
         "shown_expression": _cut(group["expression"], 40),
-        "selected": bool(selected) and path == selected,
+        "selected": (look is not None and look.chosen) or (bool(selected) and path == selected),
     }
+
+
+def _icon(look: Look | None, kind: str) -> str:
+    if look is None:
+        return f"i-{_PLAN_ICONS[kind]}"
+    return "i-play" if look.planned else f"st-{look.look}"
 
 
 def _plan_line(node: Mapping[str, Any]) -> str:
@@ -179,7 +188,8 @@ def _plan_line(node: Mapping[str, Any]) -> str:
 def _title(name: str, look: Look | None, thing: Mapping[str, Any]) -> str:
     if look is None:
         return f"{name}: {thing['expression']}" if thing["expression"] else name
-    word = words.state_word(look.state, attention=look.attention, cached=look.cached, starting=look.starting).lower()
+    state = words.state_word(look.state, attention=look.attention, cached=look.cached, starting=look.starting)
+    word = look.word or state.lower()
     return f"{name}: {word}" + (f" – {look.said}" if look.said else "")
 
 

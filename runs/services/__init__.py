@@ -23,6 +23,7 @@ from runs.services.cache import (
     evict_entries,
     evict_pipeline,
     explain_miss,
+    unused_since,
 )
 from runs.services.control import (
     NotPausable,
@@ -93,4 +94,5 @@ __all__ = [
     "stop_run",
     "stop_runs",
     "tag_runs",
+    "unused_since",
 ]

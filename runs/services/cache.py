@@ -68,10 +68,17 @@ def evict_pipeline(pipeline_name: str, *, namespace: str = "") -> int:
     return models.CacheEntry.objects.filter(namespace=namespace, pipeline_name=pipeline_name).delete()[0]
 
 
-def evict_before(before: datetime, *, namespace: str = "") -> int:
-    """Takes out the entries that were neither made nor used since `before`; returns how many there were."""
+def evict_before(before: datetime, *, pipeline_name: str = "", namespace: str = "") -> int:
+    """Takes out the entries, of one pipeline or all, that were neither made nor used since `before`; returns how many."""
+    return unused_since(before, pipeline_name=pipeline_name, namespace=namespace).delete()[0]
+
+
+def unused_since(before: datetime, *, pipeline_name: str = "", namespace: str = "") -> QuerySet[models.CacheEntry]:
+    """The entries that `evict_before` takes out."""
     rows = models.CacheEntry.objects.filter(namespace=namespace, created_at__lt=before)
-    return rows.exclude(last_hit_at__gte=before).delete()[0]
+    if pipeline_name:
+        rows = rows.filter(pipeline_name=pipeline_name)
+    return rows.exclude(last_hit_at__gte=before)
 
 
 # --- misses ---------------------------------------------------------------------------------------------------------

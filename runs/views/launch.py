@@ -40,7 +40,7 @@ def launch(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uuid.UUID) 
             except services.NotLaunchable as error:
                 problem = str(error)
         return _page(request, version, form, earlier, problem=problem)
-    form = forms.blank(spec, earlier.parameters if earlier else None)
+    form = forms.carried(spec, load(earlier.specification_id), earlier.parameters) if earlier else forms.blank(spec)
     if earlier:
         form.cache = earlier.cache
         form.experiment = str(earlier.experiment_id or "")

@@ -11,19 +11,20 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
-from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from kfdash import moment, words
 from kfdash.wire.streaming import stream_text
 from pipelines import specifications
 from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
-from runs.engine.model import CacheUse, State
+from runs.engine.model import State
 from runs.messages import snapshot
 from runs.replay import Moment, read_moment
 from runs.tree import Step, Tree, read_tree, step_name
 from runs.views import panel, steps, travel
+from runs.views.again import again_href, failed_paths, launch_href
+from runs.views.control import by, same_page
 from runs.views.overview import usual_time
 from runs.views.steps import Address
 
@@ -110,14 +111,20 @@ def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
         "is_final": State(run.state).is_final,
         "notices": _notices(tree) if settings.EXECUTOR == "local" else [],
-        "launch_href": _launch_href(run),
+        "launch_href": launch_href(run),
+        "again": _again_ways(run, tree),
     }
 
 
-def _launch_href(run: models.Run) -> str:
-    if run.version is None:
-        return ""
-    return reverse("launch", args=[run.version.pipeline_id, run.version_id]) + f"?run={run.pk}"
+def _again_ways(run: models.Run, tree: Tree) -> dict[str, Any]:
+    """How the run can go on or be run again: in place, from a step; and what a pause means for it now."""
+    running = sum(1 for step in tree.leaves() if step.state == "RUNNING")
+    return {
+        "retry": run.state in (State.FAILED, State.CANCELED),
+        "from_failed": again_href(run, *failed_paths(tree)) if run.state == State.FAILED else "",
+        "pausable": not State(run.state).is_final and not run.stop,
+        "goes_on": f"{words.counted(running, 'running step')} go{'es' if running == 1 else ''} on." if running else "Nothing runs.",
+    }
 
 
 def _notices(tree: Tree) -> list[str]:
@@ -226,48 +233,12 @@ def run_stop(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
         )
     force = request.POST.get("force") == "1"
     try:
-        services.stop_run(run, by=request.user.get_username() if request.user.is_authenticated else "", force=force)
+        services.stop_run(run, by=by(request), force=force)
     except services.NotStoppable as error:
         messages.error(request, str(error))
     else:
         messages.success(request, f"{run.name} #{run.number} is being stopped{' at once' if force else ''}.")
-    return redirect(_same_page(request, run))
-
-
-@require_POST
-def run_again(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
-    """Launches the same again: same pipeline, inputs and experiment; `cache` says what it does with the cache."""
-    run = _run(run_id)
-    wanted = request.POST.get("cache", run.cache)
-    experiment = run.experiment if run.experiment and run.experiment.storage_state == models.StorageState.AVAILABLE else None
-    try:
-        fresh = services.launch_run(
-            specification=models.Run.objects.select_related("specification").get(pk=run.pk).specification,
-            arguments=run.parameters,
-            name=run.name,
-            description=run.description,
-            experiment=experiment,
-            version=run.version,
-            cache=CacheUse(wanted) if wanted in set(CacheUse) else CacheUse(run.cache),
-            pipeline_root=run.requested_root,
-            service_account=run.service_account,
-            namespace=run.namespace,
-            by=request.user.get_username() if request.user.is_authenticated else "",
-            tags=run.tags,
-        )
-    except services.ArgumentsRefused as error:
-        messages.error(request, "Its inputs do not fit any more: " + " ".join(error.errors.values()))
-        return redirect(_launch_href(run) or _same_page(request, run))
-    except services.NotLaunchable as error:
-        messages.error(request, str(error))
-        return redirect(_same_page(request, run))
-    return redirect("run-detail", fresh.pk)
-
-
-def _same_page(request: HttpRequest, run: models.Run) -> str:
-    """The run's page, as it was seen."""
-    query = request.POST.get("query", "")
-    return reverse("run-detail", args=[run.pk]) + (query if query.startswith("?") else "")
+    return redirect(same_page(request, run))
 
 
 # --- its logs -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 // The launch form: values are checked while one types and kept over a reload; the first error is where one lands.
 const form = document.querySelector("[data-launch]");
-const store = `kfdash.launch:${location.pathname}${location.search}`;
+// Of one form, whatever of its graph is opened and whichever step is chosen in it.
+const about = new URLSearchParams([...new URLSearchParams(location.search)].filter(([name]) => ["run", "version", "experiment"].includes(name)));
+const store = `kfdash.launch:${location.pathname}?${about}`;
 const DELAY = 400;
 
 const controls = () => [...form.elements].filter((one) => one.name && one.name !== "csrfmiddlewaretoken");

@@ -5,6 +5,7 @@ import { startToasts } from "./toast.js";
 import { startDialogs } from "./dialogs.js";
 import { startUploads } from "./upload.js";
 import { startJump } from "./jump.js";
+import { startTags } from "./tags.js";
 
 function toggleTheme() {
   const root = document.documentElement;
@@ -36,3 +37,4 @@ startToasts();
 startDialogs();
 startUploads();
 startJump();
+startTags();

@@ -88,7 +88,7 @@ export class Painter {
     const svg = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16">${shape[1].replaceAll("C\"", `${shape[0]}"`)}</svg>`;
     const icon = document.querySelector('link[rel="icon"]'), href = `data:image/svg+xml,${encodeURIComponent(svg)}`;
     if (icon && icon.href !== href) icon.href = href;
-    const told = `${run.state} ${run.stop} ${run.reason} ${run.started}`;
+    const told = `${run.state} ${run.stop} ${run.paused} ${run.reason} ${run.started}`;
     if (this.told === undefined && this.main.dataset.state === run.state) this.told = told;
     if (this.told === told) return;
     this.told = told;
