@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import transaction
 from django.http import QueryDict
+from django.test import Client
 from hypothesis import strategies as st
 
 from kfdash import keyset
@@ -100,37 +101,54 @@ def a_page_key_gives_a_page(case: tuple[str, str]) -> None:
 
 
 LISTS = ("runs", "pipelines", "experiments")
-TOKEN_PARTS = st.recursive(
-    st.sampled_from(
-        (
-            None,
-            True,
-            0,
-            -1,
-            1 << 70,
-            1.5,
-            "created_at",
-            "name",
-            "asc",
-            "runs",
-            HEX,
-            "2026-01-01T00:00:00Z",
-            "9999-12-31T23:59:59.999999Z",
-            "",
-            "x",
-        )
-    ),
-    lambda inner: (
-        st.lists(inner, max_size=6)
-        | st.dictionaries(st.sampled_from(("resource", "order", "filter", "at", "key", "value", "x")), inner, max_size=6)
-    ),
-    max_leaves=10,
+PARTS = st.sampled_from(
+    (
+        *(None, True, 0, -1, 1 << 70, 1.5, "", "x", [], {}, [[]], ["name", "x"], ["x", True], ["id", True], {"a": 1}, "\ud800"),
+        *("2026-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01", HEX, "9" * 30, "-1"),
+        *("7f3a9c2e-1b4d-4f0e-9c55-0d2b8e6a1f37", [["EQUALS", "name", "x"]], [["EQUALS", "name", 1]], [["IN", "id", ["x"]]]),
+        *(
+            [["GREATER_THAN", "created_at", "9999-12-31T23:59:59-23:59"]],
+            [["EQUALS", "created_at", "x"]],
+            [["x"]],
+            [["EQUALS"] * 3],
+        ),
+    )
+)
+SORTS = st.sampled_from(
+    ("created_at", "name", "display_name", "id", "run_id", "state", "finished_at", "scheduled_at", "description")
 )
 TOKENS = st.one_of(
-    TOKEN_PARTS.map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).decode()),
-    st.binary(max_size=20).map(lambda data: base64.urlsafe_b64encode(data).decode()),
+    st.builds(
+        lambda name, sort, value, changes: {
+            "list": name,
+            "sort": [sort, False],
+            "filter": [],
+            "value": value,
+            "id": HEX,
+            "total": 3,
+            **changes,
+        },
+        st.sampled_from((*LISTS, "pipeline_versions", "x")),
+        SORTS,
+        PARTS,
+        st.dictionaries(st.sampled_from(("list", "sort", "filter", "value", "id", "total", "x")), PARTS, max_size=2),
+    ).map(lambda token: base64.b64encode(json.dumps(token).encode()).decode()),
+    st.binary(max_size=20).map(lambda data: base64.b64encode(data).decode()),
     st.text(max_size=10),
 )
+ASKED = st.tuples(st.sampled_from(LISTS), TOKENS, st.sampled_from(("", "name", "created_at desc")))
+
+
+def a_token_gives_a_page_or_a_sentence(case: tuple[str, str, str]) -> str:
+    """Whatever is sent as the token of a page: a page, or an error that says so."""
+    name, token, sort_by = case
+    query = {"page_token": token.encode(errors="replace").decode(), "sort_by": sort_by}
+    with transaction.atomic():
+        answer = Client(raise_request_exception=True, headers={"Host": "localhost"}).get(f"/apis/v2beta1/{name}", query)
+    assert answer.status_code in (200, 400), answer.content
+    json.loads(answer.content)
+    return str(answer.status_code)
+
 
 # --- arguments ------------------------------------------------------------------------------------------------------
 
@@ -219,6 +237,12 @@ def test_whatever_stands_in_an_address_as_a_page_there_is_a_page() -> None:
     attempt(st.tuples(PAGE_KEYS, PAGE_KEYS), a_page_key_gives_a_page, count=200, start=1)
 
 
+@pytest.mark.django_db
+def test_whatever_is_sent_as_the_token_of_a_page_is_answered() -> None:
+    endings = attempt(ASKED, a_token_gives_a_page_or_a_sentence, count=100, start=1)
+    assert min(endings["200"], endings["400"]) > 2, endings
+
+
 def test_whatever_a_run_is_given_fits_or_has_a_sentence() -> None:
     attempt(ARGUMENTS, arguments_fit_or_each_has_a_sentence, count=300, start=1)
 
@@ -226,7 +250,8 @@ def test_whatever_a_run_is_given_fits_or_has_a_sentence() -> None:
 def fuzz(count: int, start: int) -> Counter[str]:
     """Many cases; how they ended."""
     return (
-        attempt(QUERIES, a_filter_filters_or_says_why_not, count=count // 2, start=start)
+        attempt(QUERIES, a_filter_filters_or_says_why_not, count=count // 4, start=start)
+        + attempt(ASKED, a_token_gives_a_page_or_a_sentence, count=count // 4, start=start)
         + attempt(st.tuples(PAGE_KEYS, PAGE_KEYS), a_page_key_gives_a_page, count=count // 4, start=start)
         + attempt(ARGUMENTS, arguments_fit_or_each_has_a_sentence, count=count // 4, start=start)
     )
