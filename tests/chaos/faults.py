@@ -59,12 +59,12 @@ class Faults:
 
     def redis_without_its_data(self) -> None:
         """Redis is killed, and what it kept on the disk is gone."""
-        self._kill("redis", also=lambda: self._forget_redis())
+        self._kill("redis", also=self._forget_redis)
 
     def host_and_its_steps(self) -> None:
         """The host is killed, and all steps with it."""
         steps = self._steps()
-        self._kill("host", also=lambda: [_kill(pid) for pid in steps] and None)
+        self._kill("host", also=lambda: [_kill(pid) for pid in steps])
         self.tally["steps killed with their host"] += len(steps)
 
     def kill_a_step(self) -> None:
@@ -98,7 +98,7 @@ class Faults:
 
     def end_well(self) -> None:
         """It is ended as a person would, and started again."""
-        self._start_again("well", lambda: self.installation.stop() and None, verb="end")
+        self._start_again("well", self.installation.stop, verb="end")
 
     def fill_the_disk(self) -> None:
         """There is no room for a while."""

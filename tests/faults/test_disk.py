@@ -119,7 +119,7 @@ def test_a_step_that_fills_the_disk_fails_and_the_next_one_runs(installation: In
 
 
 def test_lines_that_found_no_room_are_named(installation: Installation) -> None:
-    lines = "head -c 99000 /dev/zero | tr '\\0' x | fold -w 99"
+    lines = "head -c 4000000 /dev/zero | tr '\\0' x | fold -w 60000"  # more than may wait
     run_id = launch(installation, step(f"echo first; sleep 1; {lines}; sleep 1.5; echo; echo last"))
     assert wait_for(lambda: runs(installation, run_id, "root/only") and log(installation, run_id, "root/only"), 30)
     filler = fill(installation.folder.parent)

@@ -128,7 +128,8 @@ class Host:
                 order.name, "failed", {"finished": now()}, reason=f"Its result could not be stored: {error}", cause="disk"
             )
         self.ended[order.name] = result
-        self.running.pop(order.name, None)
+        if attempt := self.running.pop(order.name, None):
+            attempt.log.finish()  # lines that found no room until now
         self.hub.ended(order.log, order.run_id, result.to_fact(order.path, order.number))
         self.keeper.later(partial(record.tidy, keep_home=result.state != "succeeded"))
 
