@@ -41,6 +41,11 @@ def one_round(part: str, count: int, start: int) -> tuple[Counter[str], str]:
     try:
         return importlib.import_module(f"tests.fuzz.test_{part}").fuzz(count, start), ""
     except BaseException:  # noqa: BLE001 - whatever it is, it is what was looked for
-        return Counter(), f"part {part}, seed {start}, {count} cases\n{traceback.format_exc()[-8000:]}"
+        return Counter(), f"part {part}, seed {start}, {count} cases\n{_shortened(traceback.format_exc())}"
     finally:
         faulthandler.cancel_dump_traceback_later()
+
+
+def _shortened(text: str) -> str:
+    lines = [line if len(line) < 2000 else f"{line[:1000]} … {line[-900:]}" for line in text.splitlines()]
+    return "\n".join(lines[-150:])

@@ -54,6 +54,7 @@ async def talk(folder: pathlib.Path, lines: list[bytes], failures: list[Any]) ->
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
     host = Host(config_in(folder))
     server = await host.serve(folder / "s")
+    said = b""  # where the host ends a connection with lines unread, it is reset
     try:
         reader, writer = await asyncio.open_unix_connection(folder / "s")
         with contextlib.suppress(ConnectionError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis.strategies import SearchStrategy
 
 from tests.fuzz.bounds import within
 
+MOST_SAID = 5000  # characters of a case
 Property = Callable[[Any], str | None]
 """Takes a case, raises where it does not hold; may say how the case ended, which is counted."""
 
@@ -34,7 +36,7 @@ def attempt(cases: SearchStrategy[Any], holds: Property, *, count: int, start: i
             with within():
                 endings[holds(case) or "held"] += 1
         except BaseException as error:
-            error.add_note(f"The case was {case!r}")
+            error.add_note(f"The case was {reprlib.repr(case) if len(said := repr(case)) > MOST_SAID else said}")
             raise
 
     each()
