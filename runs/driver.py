@@ -53,6 +53,39 @@ def drive(run_id: str, *facts: engine.Fact) -> None:
             work.fold(facts or (engine.LookedOver(),))
 
 
+def give_up(run_id: str, reason: str) -> None:
+    """Ends a run that cannot be driven any more, by a mistake of kfdash: every run ends, and says why.
+
+    What still runs is ended by force. Nothing of the engine is asked: it is what failed.
+    """
+    with transaction.atomic():
+        row = models.Run.objects.select_for_update().filter(pk=run_id).first()
+        if row is None or engine.State(row.state).is_final:
+            return
+        now = timezone.now()
+        under_way = models.Attempt.objects.filter(run=row).exclude(phase=engine.Phase.ENDED)
+        models.Order.objects.filter(run=row, carried_out_at=None).update(carried_out_at=now, answer="The run was given up.")
+        containers = models.Task.objects.filter(run=row, kind=engine.Kind.CONTAINER).values("path")
+        stops = models.Order.objects.bulk_create(
+            models.Order(
+                run=row, kind=models.OrderKind.STOP, path=path, attempt=number, task_kind=engine.Kind.CONTAINER, force=True, due=now
+            )
+            for path, number in under_way.filter(path__in=containers).values_list("path", "number")
+        )
+        ended = {"state": engine.State.CANCELED, "reason": reason, "finished_at": now}
+        under_way.update(phase=engine.Phase.ENDED, **ended)
+        finals = [state.value for state in engine.State if state.is_final]
+        unfinished = models.Task.objects.filter(run=row).exclude(state__in=finals)
+        unfinished.filter(path=ROOT).update(under_way=False, attention=False, **{**ended, "state": engine.State.FAILED})
+        unfinished.exclude(path=ROOT).update(under_way=False, attention=False, **ended)
+        work = _Drive(row, specifications.load(row.specification_id), run_value(row, most_iterations=settings.MOST_ITERATIONS))
+        work.run = replace(work.run, state=engine.State.FAILED, reason=reason, finished_at=now)
+        work.events.append(engine.Event("run.failed", ROOT, now, data={"reason": reason}))
+        work._save_events()
+        work._save_run(now)
+        outbox.enqueue("runs.jobs.carry_out", [order.pk for order in stops])
+
+
 def retry(run_id: str, *, by: str = "") -> None:
     """Lets a run that failed or was stopped go on; a pause is over. Raises NotRetriable; then nothing was changed."""
     with transaction.atomic():

@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 _SAID_FOR = 30.0  # seconds for which a reason is not repeated
 _said: dict[str, float] = {}
+_MOST_MISTAKES = 3  # drives in a row that failed by a mistake of ours
+_mistakes: dict[str, int] = {}
 
 
 @contextlib.contextmanager
@@ -51,10 +53,21 @@ def drive_run(run_id: str) -> None:
         except OperationalError:  # the database is locked, full or away
             outbox.give_back(taken)
             raise
-        except Exception:  # would come again with them each time
+        except Exception as mistake:  # of ours; it would come again with these facts each time
             outbox.settle(taken)
+            _mistaken(run_id, mistake)
             raise
         outbox.settle(taken)
+        _mistakes.pop(run_id, None)
+
+
+def _mistaken(run_id: str, mistake: Exception) -> None:
+    """A run that cannot be driven time and again is given up, so that it ends and says why; what is told of it is asked again."""
+    _mistakes[run_id] = _mistakes.get(run_id, 0) + 1
+    if _mistakes[run_id] >= _MOST_MISTAKES:
+        del _mistakes[run_id]
+        what = f"{type(mistake).__name__}: {mistake}"[:300]
+        driver.give_up(run_id, f"kfdash could not go on with this run, by a mistake of its own ({what}). Its log says where.")
 
 
 @shared_task(name="runs.jobs.carry_out", ignore_result=True)
