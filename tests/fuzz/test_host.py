@@ -46,10 +46,13 @@ STATE = b'{"id": 7, "do": "state"}'
 def the_host_goes_on(lines: list[bytes]) -> str:
     """Whatever comes on one connection, another is served as before, and nothing escapes."""
     failures: list[Any] = []
-    with tempfile.TemporaryDirectory(prefix="kfdash-") as name, contextlib.redirect_stderr(io.StringIO()):
+    with (
+        tempfile.TemporaryDirectory(prefix="kfdash-") as name,
+        contextlib.redirect_stderr(io.StringIO()),
         # In a thread of its own: a browser's tests may have left a loop running in this one.
-        with concurrent.futures.ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, talk(pathlib.Path(name), lines, failures)).result()
+        concurrent.futures.ThreadPoolExecutor(1) as thread,
+    ):
+        return thread.submit(asyncio.run, talk(pathlib.Path(name), lines, failures)).result()
 
 
 async def talk(folder: pathlib.Path, lines: list[bytes], failures: list[Any]) -> str:
