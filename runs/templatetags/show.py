@@ -42,3 +42,12 @@ def type_icon(title: str) -> str:
     """The icon of an artifact's type."""
     name = short_type(title)
     return "metric" if name.endswith("Metrics") else _ICONS.get(name, "art")
+
+
+@register.filter
+def as_value(value: Any) -> str:
+    """A value that is compared: text as it is, others as JSON; a dash for none."""
+    if value is None:
+        return "–"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -148,7 +148,7 @@ def _plan(
             found |= {
                 "plan": plan.what,
                 "plan_sentence": sentence(plan.what),
-                "gone": [_name(old_spec, path) for path in _gone(plan)],
+                "gone": gone,
             }
     except services.NotAgain as error:
         found["no_plan"] = str(error)

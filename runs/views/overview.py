@@ -10,17 +10,20 @@ from django.conf import settings
 from kfdash import moment, words
 from pipelines.drawing.words import expression_text
 from pipelines.spec import paths
-from pipelines.spec.model import ComponentSpec, ContainerSpec, ImporterSpec, ResourceSpec, TaskSpec
-from runs import logs, models
+from pipelines.spec.model import ROOT, ComponentSpec, ContainerSpec, ImporterSpec, ResourceSpec, TaskSpec
+from runs import logs, models, services
+from runs.engine.model import Kind, State
 from runs.messages import task_message
 from runs.replay import row_seen
 from runs.tree import Step, Tree, step_name
 from runs.usual import usual_times
+from runs.views.again import again_href
 from runs.views.loglines import log_key, printed
 from runs.views.values import as_text, shown_arguments, shown_values
 from runs.wording import is_group, seconds, starting, why
 
 LAST_LINES = 6
+_USERS_SHOWN = 20  # runs that took a step's outputs over
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def overview(run: models.Run, tree: Tree, path: str, step: Step | None, attempt:
         "usual_x": _usual_mark(attempt, usual),
         "facts": _facts(run, tree, path, task, component, row, attempt),
         "cached_run": _cached_run(row),
+        "again_href": again_href(run, path) if step is not None and path != ROOT and _can_begin_again(run) else "",
+        **_cache_story(run, path, step, row),
         "inputs": shown_values(component.input_parameters, component.input_artifacts, row.inputs if row else None)
         or shown_arguments(run, component, path),
         "lines": lines,
@@ -219,6 +224,21 @@ def _cached_run(row: models.Task | None) -> dict[str, Any] | None:
         return None
     run_id, _, path = row.cached_from.partition(":")
     return {"run": models.Run.objects.filter(pk=run_id).only("id", "number", "name").first(), "path": path}
+
+
+def _can_begin_again(run: models.Run) -> bool:
+    return State(run.state).is_final and moment.past() is None
+
+
+def _cache_story(run: models.Run, path: str, step: Step | None, row: models.Task | None) -> dict[str, Any]:
+    """Who reused this step's outputs, and, where it ran itself, why the cache had nothing for it: the line and what differed."""
+    if step is None or step.kind != Kind.CONTAINER or step.ready_at is None or moment.past() is not None:
+        return {}
+    users = list(services.cached_tasks_of(run, path).only("path", "run__name", "run__number")[: _USERS_SHOWN + 1])
+    found: dict[str, Any] = {"used_by": users[:_USERS_SHOWN], "used_by_more": len(users) > _USERS_SHOWN}
+    if row is not None and not row.cached_from and row.inputs is not None:
+        found["miss"] = services.explain_miss(run, path)
+    return found
 
 
 def _culprit(tree: Tree, step: Step | None) -> dict[str, str] | None:
