@@ -41,7 +41,7 @@ class Seen:
     def __init__(self, api: Api, run_id: str) -> None:
         self.api, self.run_id = api, run_id
         self.run: Json = api.json(f"/apis/v2beta1/runs/{run_id}")
-        found = api.json(f"/apis/kfdash/v1/runs/{run_id}/tasks")["tasks"]
+        found = api.json(f"/apis/kfdash/v1/runs/{run_id}/tasks").get("tasks", [])  # none yet in the first moments
         self.tasks: dict[str, Json] = {short(one["path"]): one for one in found}
 
     @property
