@@ -93,10 +93,10 @@ def executor_input(**artifact: Any) -> dict[str, Any]:
 
 def test_a_local_step_sees_plain_absolute_paths() -> None:
     before = executor_input()
-    found = localise(before, DIR, outputs_dir="/work/out")
+    found = localise(before, DIR, outputs_dir="/step/out")
     assert found["inputs"]["artifacts"]["in"]["artifacts"][0]["uri"] == "/data/artifacts/kfdash/p/in"
     assert found["outputs"] == {
-        "parameters": {"Output": {"outputFile": "/work/out/Output"}},
+        "parameters": {"Output": {"outputFile": "/step/out/Output"}},
         "artifacts": {"out": {"artifacts": [{"name": "out", "uri": "/data/artifacts/kfdash/p/r/t/u/out", "metadata": {}}]}},
         "outputFile": "/data/artifacts/kfdash/p/r/t/u/output_metadata.json",
     }
