@@ -12,14 +12,16 @@ import yaml
 from django.conf import settings
 from django.contrib import messages
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kfdash import keyset, outbox
 from kfdash.strips import Mark
+from kfdash.tagged import tagged
 from kfdash.words import counted
 from pipelines import drawing, services
 from pipelines.component import describe, first_step
@@ -29,9 +31,11 @@ from pipelines.models import Pipeline, PipelineVersion, Specification
 from pipelines.packages import read_package
 from pipelines.samples import SAMPLES, read_sample
 from pipelines.source import marked
+from pipelines.spec.documents import storable_text
 from pipelines.spec.platform import local_notices
 from pipelines.spec.problems import Problem, Refused
 from pipelines.specifications import load
+from pipelines.tagging import edit_tags
 from runs.models import Run
 from runs.newest import newest_of_each
 from runs.views.lists import is_partial, listing
@@ -39,6 +43,7 @@ from runs.views.lists import is_partial, listing
 PAGE_SIZE = 50
 _VERSIONS_SHOWN = 60
 _OWN_NAME = re.compile(r"^pipelineInfo:[^\n]*\n(?:[ \t]+[^\n]*\n)*?[ \t]+name:[ \t]*[\"']?([\w .:/-]+?)[\"']?[ \t]*$", re.M)
+_TAG = re.compile(r"""(?<!\S)tag:(?:"([^"]+)"|(\S+))""")
 _JSON_NAME = re.compile(r'"pipelineInfo"\s*:\s*\{[^{}]*?"name"\s*:\s*"([\w .:/-]+)"')
 
 log = logging.getLogger(__name__)
@@ -49,12 +54,9 @@ log = logging.getLogger(__name__)
 
 @require_GET
 def pipeline_list(request: HttpRequest) -> HttpResponse:
-    """All pipelines, newest first; `q` looks in their names, `for=launch` leads on to the launch form."""
-    words, experiment = request.GET.get("q", "").strip(), request.GET.get("experiment", "")
-    found = Pipeline.objects.all()
-    if words:
-        found = found.filter(display_name__icontains=words) | found.filter(name__icontains=words)
-    page = keyset.page(with_newest_version(found), request.GET, size=PAGE_SIZE)
+    """All pipelines, newest first; `q` looks in names and, as `tag:team=risk`, in tags; `for=launch` leads on to the form."""
+    words, experiment = storable_text(request.GET.get("q", "")).strip(), request.GET.get("experiment", "")
+    page = keyset.page(with_newest_version(_sought(words)), request.GET, size=PAGE_SIZE)
     context = {
         "page": page,
         "rows": pipeline_rows(page.rows),
@@ -66,6 +68,16 @@ def pipeline_list(request: HttpRequest) -> HttpResponse:
         "samples": SAMPLES,
     }
     return render(request, "pipelines/_table.html" if is_partial(request) else "pipelines/list.html", context)
+
+
+def _sought(words: str) -> QuerySet[Pipeline]:
+    """The pipelines with all `tag:key=value` (or `tag:key`) and with the rest of the words, as one, in a name."""
+    tags = [match[1] or match[2] for match in _TAG.finditer(words)]
+    name = " ".join(_TAG.sub(" ", words).split())
+    found = Pipeline.objects.all()
+    for tag in tags:
+        found = found.filter(tagged(tag))
+    return found.filter(Q(display_name__icontains=name) | Q(name__icontains=name)) if name else found
 
 
 def with_newest_version(pipelines: QuerySet[Pipeline]) -> QuerySet[Pipeline]:
@@ -224,6 +236,19 @@ def _step_href(request: HttpRequest) -> Any:
     """Path of a step → the address of this page with that step selected."""
     kept = {key: value for key in ("open", "art") if (value := request.GET.get(key))}
     return lambda path: "?" + urlencode({**kept, "task": path})
+
+
+@require_http_methods(["GET", "POST"])
+def pipeline_tags(request: HttpRequest, pipeline_id: uuid.UUID) -> HttpResponse:
+    """The dialog with the pipeline's tags; posted, it saves them."""
+    pipeline = get_object_or_404(Pipeline, pk=pipeline_id)
+    return edit_tags(
+        request,
+        what=pipeline.display_name,
+        tags=pipeline.tags,
+        save=lambda tags: services.update_pipeline(pipeline, tags=tags),
+        filtered=reverse("pipeline-list"),
+    )
 
 
 def _versions_context(version: PipelineVersion) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 
+from kfdash.tagged import tagged
 from pipelines.spec.documents import storable_text
 from runs.models import Run
 
@@ -109,11 +110,6 @@ def _state(value: str, now: datetime) -> Q:
     return Q(state__in=states)
 
 
-def _tag(value: str, now: datetime) -> Q:
-    key, equals, wanted = value.partition("=")
-    return Q(**{f"tags__{key}": wanted}) if equals and "__" not in key else Q(tags__has_key=key)
-
-
 def _version(value: str, now: datetime) -> Q:
     number = value.lower().removeprefix("v")
     if number.isascii() and number.isdigit() and len(number) < 10:
@@ -162,7 +158,7 @@ KEYS: dict[str, Callable[[str, datetime], Q]] = {
     "pipeline": lambda value, now: Q(version__pipeline__display_name__icontains=value) | Q(specification__name__icontains=value),
     "version": _version,
     "name": lambda value, now: Q(name__icontains=value),
-    "tag": _tag,
+    "tag": lambda value, now: tagged(value),
     "by": lambda value, now: Q(created_by__icontains=value),
     "started": _started,
     "duration": _duration,

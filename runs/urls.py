@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from runs.views import again, artifacts, cache, control, experiments, launch, lists, run
+from runs.views import again, artifacts, bulk, cache, control, experiments, launch, lists, run
 
 urlpatterns: list[URLPattern] = [
     path("runs/", lists.run_list, name="run-list"),
     path("runs/rows/", lists.run_list_rows, name="run-rows"),
-    path("runs/bulk/", lists.runs_bulk, name="run-bulk"),
+    path("runs/bulk/", bulk.runs_bulk, name="run-bulk"),
     path("runs/<uuid:run_id>/", run.run_detail, name="run-detail"),
     path("runs/<uuid:run_id>/stop/", run.run_stop, name="run-stop"),
     path("runs/<uuid:run_id>/retry/", control.run_retry, name="run-retry"),

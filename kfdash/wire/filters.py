@@ -12,11 +12,12 @@ from operator import and_, or_
 from typing import Any
 from urllib.parse import unquote_plus
 
-from django.db.models import CharField, F, Func, Q, Value
+from django.db.models import F, Q, Value
 from django.db.models.functions import Lower
 from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 from django.utils.dateparse import parse_date, parse_datetime
 
+from kfdash.tagged import tag_is
 from kfdash.wire.errors import Malformed, WireError, invalid
 from kfdash.wire.messages import EPOCH
 from kfdash.wire.reading import camel, read_id, read_json
@@ -189,7 +190,7 @@ def _one(predicate: Predicate, columns: Mapping[str, Column], tagged: bool) -> Q
     if tagged and predicate.key.startswith("tags."):
         if predicate.operation != "EQUALS" or not isinstance(predicate.value, str):
             raise invalid("Tags are filtered by EQUALS with a string_value alone.")
-        return Q(Exact(_Tag(predicate.key.removeprefix("tags.")), predicate.value))
+        return tag_is(predicate.key.removeprefix("tags."), predicate.value)
     column = columns.get(predicate.key)
     if column is None:
         raise unknown_column(predicate.key, columns)
@@ -271,19 +272,3 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "IS_SUBSTRING": lambda a, b: b in a,
 }
 _CONDITIONS = {Kind.TEXT: _text, Kind.ID: _id, Kind.NUMBER: _number, Kind.WORD: _word, Kind.FIXED: _fixed, Kind.TIME: _time}
-
-
-class _Tag(Func):
-    """The value of a tag by its exact key: a JSON path would read a key such as `1` as a list's index."""
-
-    output_field = CharField()
-
-    def __init__(self, key: str) -> None:
-        super().__init__(F("tags"), Value(key))
-
-    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        column, key = self.get_source_expressions()
-        sql, parameters = compiler.compile(column)
-        if connection.vendor == "postgresql":
-            return f"({sql} ->> %s)", (*parameters, key.value)
-        return f"(SELECT value FROM json_each({sql}) WHERE key = %s)", (*parameters, key.value)

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.tagged import tagged
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import Code, WireError, conflict, invalid, not_found
-from kfdash.wire.filters import Column, Kind, Predicate, condition
+from kfdash.wire.filters import Column, Kind
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, compact, read_message
 from kfdash.wire.reading import Query, read_id
@@ -117,16 +117,9 @@ class OwnRunsView(WireView):
         query = Query(request.GET)
         rows = models.Run.objects.defer("arguments").filter(namespace="")
         if tag := query.text("tag"):
-            rows = rows.filter(_tagged(tag))
+            rows = rows.filter(tagged(tag))
         page = OWN_RUNS.page(rows, query)
         return Response(page.answer("runs", [own_run(row) for row in page.rows]))
-
-
-def _tagged(text: str) -> Q:
-    key, equals, value = text.partition("=")
-    if equals:
-        return condition((Predicate("EQUALS", f"tags.{key}", value),), {}, tagged=True)
-    return Q(tags__has_key=key)
 
 
 class OwnRunView(WireView):

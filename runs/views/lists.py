@@ -1,25 +1,23 @@
-"""The list of runs: filter bar, pages, archive; and what is done to one run or several from it."""
+"""The list of runs: filter bar, pages, archive; and what is done to a run from it (`bulk`: to many)."""
 
 from __future__ import annotations
 
-import json
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kfdash import keyset
-from kfdash.words import counted, size
 from pipelines.samples import SAMPLES
 from runs import filters, services
 from runs.models import Run, StorageState
+from runs.views.bulk import confirm_deletion
 from runs.views.rows import run_rows, with_pipeline
 
 PAGE_SIZE = 50
@@ -109,79 +107,10 @@ def run_delete(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     """Asks first, saying how much goes; then deletes."""
     run = get_object_or_404(Run, pk=run_id)
     if request.method == "GET":
-        return _confirm_deletion(request, [run])
+        return confirm_deletion(request, [run])
     services.delete_run(run)
     messages.success(request, f"{run.name} #{run.number} was deleted.")
     return redirect(_back(request, gone=run))
-
-
-@require_http_methods(["GET", "POST"])
-def runs_bulk(request: HttpRequest) -> HttpResponse:
-    """Does `action` (archive, restore, delete) to the runs `id=…`; a GET is the question before a deletion."""
-    query = request.GET if request.method == "GET" else request.POST
-    runs = list(Run.objects.select_related("experiment").filter(pk__in=_ids(query)).order_by("-created_at", "-id"))
-    if not runs:
-        return HttpResponse("No run is selected.", status=404, content_type="text/plain; charset=utf-8")
-    if request.method == "GET":
-        return _confirm_deletion(request, runs)
-    action = query.get("action", "")
-    if action not in _ACTIONS:
-        return HttpResponse(f"There is no action {action!r}.", status=400, content_type="text/plain; charset=utf-8")
-    do, done, undo = _ACTIONS[action]
-    problems = [problem for run in runs if (problem := do(run))]
-    text = problems[0] if problems else f"{counted(len(runs), 'run')} {done}"
-    response = HttpResponse(status=204)
-    toast = {"text": text, "failed": bool(problems), "undoAction": "" if problems else undo, "ids": [str(run.pk) for run in runs]}
-    response["HX-Trigger"] = json.dumps({"runs:done": toast})
-    return response
-
-
-def _ids(query: QueryDict) -> list[uuid.UUID]:
-    return [found for text in query.getlist("id") if (found := _uuid(text))]
-
-
-def _restore(run: Run) -> str:
-    try:
-        services.restore_run(run)
-    except services.ExperimentArchived as error:
-        return str(error)
-    return ""
-
-
-def _quietly(service: Callable[[Run], None]) -> Callable[[Run], str]:
-    def do(run: Run) -> str:
-        service(run)
-        return ""
-
-    return do
-
-
-# action → what to do (gives a sentence where it cannot), how the result is said, and what undoes it
-_ACTIONS: dict[str, tuple[Callable[[Run], str], str, str]] = {
-    "archive": (_quietly(services.archive_run), "archived", "restore"),
-    "restore": (_restore, "restored", "archive"),
-    "delete": (_quietly(services.delete_run), "deleted", ""),
-}
-
-
-def _confirm_deletion(request: HttpRequest, runs: list[Run]) -> HttpResponse:
-    """The dialog before a deletion: what goes, and what it means for others."""
-    previews = [services.deletion_preview(run) for run in runs]
-    total = {key: sum(preview[key] for preview in previews) for key in previews[0]}
-    running = sum(not run.finished_at for run in runs)
-    what = f"{runs[0].name} #{runs[0].number}" if len(runs) == 1 else counted(len(runs), "run")
-    goes = f"{counted(total['steps'], 'step')} with {'its log' if total['steps'] == 1 else 'their logs'}"
-    goes += f" and {counted(total['artifacts'], 'output')}" if total["artifacts"] else ""
-    context = {
-        "runs": runs,
-        "what": what,
-        "goes": goes + (f" ({size(total['bytes'])})" if total["bytes"] else ""),
-        "cache_entries": total["cache_entries"],
-        "running": running,
-        "single": runs[0] if len(runs) == 1 else None,
-        "next": request.GET.get("next", ""),
-    }
-    return render(request, "runs/_delete.html", context)
 
 
 def _back(request: HttpRequest, gone: Run | None = None) -> str:

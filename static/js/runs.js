@@ -10,6 +10,7 @@ const VALUES = {
   started: ["today", "yesterday", "24h", "7d", "30d"],
   duration: [">1m", ">10m", ">1h", "<1m"],
 };
+const ASKED = new Set(["delete", "stop", "tag"]); // a dialog comes first
 const list = () => document.getElementById("runs");
 
 // --- filter bar ---
@@ -168,7 +169,7 @@ document.addEventListener("click", (event) => {
 function act(action, ids) {
   const address = document.getElementById("bulk").dataset.bulk;
   const values = { action, id: ids };
-  if (action === "delete") htmx.ajax("GET", address, { target: "#dialog", values: { id: ids } });
+  if (ASKED.has(action)) htmx.ajax("GET", address, { target: "#dialog", values });
   else htmx.ajax("POST", address, { swap: "none", values });
 }
 

@@ -290,3 +290,19 @@ def test_a_few_letters_or_a_number_lead_to_runs_pipelines_and_experiments(client
     assert re.findall(r'<span class="dim">(\w+)</span>', page) == ["run", "pipeline", "experiment"]
     assert f'href="/runs/{run.pk}/"' in client.get(f"/jump/?q=%23{run.number}").content.decode()
     assert "Nothing is called “&lt;b&gt;”." in client.get("/jump/?q=<b>").content.decode()
+
+
+def test_tags_of_a_pipeline_are_edited_on_its_page_and_lead_to_all_that_have_them(
+    client: Client, training: PipelineVersion
+) -> None:
+    services.upload_pipeline(data=chain(1).encode(), file_name="chain.yaml", name="other")
+    address = f"/pipelines/{training.pipeline_id}/tags/"
+    assert address in client.get(_page(training)).content.decode()
+    assert b"Tags of train" in client.get(address).content
+    assert b"a tag is key=value" in client.post(address, {"tags": "nonsense"}).content
+    saved = client.post(address, {"tags": "team=risk\nnote=two words"}).content.decode()
+    assert "q=tag%3Ateam%3Drisk" in saved and "/pipelines/?q=tag%3A%22note%3Dtwo%20words%22" in saved
+    for query in ("tag:team=risk", "tag:team", 'tag:"note=two words" tra'):
+        found = client.get("/pipelines/", {"q": query}).content.decode()
+        assert ">train<" in found and ">other<" not in found, query
+    assert "No name or tag fits" in client.get("/pipelines/", {"q": "tag:team=risk other"}).content.decode()

@@ -349,3 +349,42 @@ def test_runs_outlive_their_experiment_and_the_default_one_stays(client: Client,
     default = services.default_experiment()
     client.post(f"/experiments/{default.pk}/delete/")
     assert Experiment.objects.filter(pk=default.pk).exists()
+
+
+# --- several at once ------------------------------------------------------------------------------------------------
+
+
+def test_several_runs_are_stopped_after_a_question_that_leaves_out_those_that_have_ended(
+    client: Client, version: PipelineVersion, make: Callable[..., Run]
+) -> None:
+    going = services.launch_run(specification=version.specification, arguments={}, name="going")
+    make("SUCCEEDED")
+    ids = [str(pk) for pk in Run.objects.values_list("pk", flat=True)]
+    question = client.get("/runs/bulk/", {"action": "stop", "id": ids})
+    assert b"Stop going #" in question.content and b"1 selected run has ended already" in question.content
+    answer = client.post("/runs/bulk/", {"action": "stop", "id": ids})
+    assert answer.status_code == 204 and "1 run will stop" in answer["HX-Trigger"]
+    going.refresh_from_db()
+    assert going.stop == "graceful"
+    ended = [pk for pk in ids if pk != str(going.pk)]
+    nothing = client.get("/runs/bulk/", {"action": "stop", "id": ended})
+    assert nothing.status_code == 204 and "Nothing to stop: what is selected has ended." in nothing["HX-Trigger"]
+
+
+def test_several_runs_are_tagged_at_once_and_a_wrong_tag_keeps_the_dialog(client: Client, make: Callable[..., Run]) -> None:
+    runs = [make(tags={"team": "a"}), make(tags={"team": "b", "old": "x"})]
+    ids = [str(run.pk) for run in runs]
+    dialog = client.get("/runs/bulk/", {"action": "tag", "id": ids}).content.decode()
+    assert "Tags of 2 runs" in dialog and 'value="old"' in dialog and "2 runs" in dialog
+    wrong = client.post("/runs/bulk/", {"action": "tag", "id": ids, "tags": "nonsense", "remove": "old"})
+    assert wrong["HX-Retarget"] == "#dialog" and b"a tag is key=value" in wrong.content and b'value="old" checked' in wrong.content
+    done = client.post("/runs/bulk/", {"action": "tag", "id": ids, "tags": "team=c\nfor=paper", "remove": "old"})
+    assert "Tags of 2 runs changed" in done["HX-Trigger"]
+    assert list(Run.objects.values_list("tags", flat=True)) == [{"team": "c", "for": "paper"}] * 2
+
+
+def test_a_tag_is_found_by_its_exact_key_even_where_that_is_a_number(client: Client, make: Callable[..., Run]) -> None:
+    make(tags={"1": "one", "a": "x"})
+    make(tags={"a": "one"})
+    assert _numbers(_get(client, "/runs/?q=tag:1=one")) == [1]
+    assert _numbers(_get(client, "/runs/?q=tag:a__x=one")) == []
