@@ -5,23 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 
 from django.conf import settings
 from django.db.models import F
 from django.utils import timezone
 
 from kfdash import outbox
-from pipelines import specifications
 from runs import models
-from runs.engine.inputs import value_in_scope
-from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind, Snapshot, Values
+from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind
 from runs.executing import executor
-from runs.execution.order import attempt_name, complete
+from runs.execution.order import attempt_name
 from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
 from runs.facts import encode
-from runs.rows import RowTasks, run_value
-from runs.vanished import makers, missing_inputs, missing_sentence
+from runs.ordering import complete_orders
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +55,8 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
     for order in orders:
         if order.task_kind == Kind.IMPORTER:
             outbox.enqueue("runs.jobs.import_artifact", order.pk)
+        elif order.task_kind in (Kind.CREATE_CLAIM, Kind.DELETE_CLAIM) and settings.EXECUTOR == "kubernetes":
+            outbox.enqueue("runs.jobs.carry_out_claim", order.pk)
         elif order.task_kind != Kind.CONTAINER:
             sentence = "Claims need a cluster: the local executor has no volumes. Run this pipeline on Kubernetes."
             _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
@@ -70,37 +68,7 @@ def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrd
     found: list[tuple[models.Order, AttemptOrder | Fact]] = []
     for run in {order.run_id: order.run for order in orders}.values():
         mine = [order for order in orders if order.run_id == run.id]
-        spec = specifications.load(run.specification_id)
-        value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
-        tasks = RowTasks(str(run.id))
-        tasks.prefetch(order.path for order in mine)
-        for order in mine:
-            task = tasks.get(order.path)
-            if task is None or task.attempt != order.attempt or not task.under_way:
-                found.append((order, AttemptStopped(order.path, order.attempt, timezone.now())))
-                continue
-            if missing := missing_inputs(task.inputs or Values()):
-                why = missing_sentence(missing, makers(missing))
-                fact = AttemptFailed(order.path, order.attempt, timezone.now(), why, "input-gone", retryable=False)
-                found.append((order, fact))
-                continue
-            task_spec, component = spec.at(order.path)
-            try:
-                built = complete(
-                    spec=spec,
-                    component=component,
-                    task_spec=task_spec,
-                    run=value,
-                    task=task,
-                    number=order.attempt,
-                    namespace=run.namespace,
-                    resolve=partial(value_in_scope, Snapshot(value, spec, tasks), order.path),
-                )
-            except ValueError as error:
-                fact = AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "invalid-order", retryable=False)
-                found.append((order, fact))
-            else:
-                found.append((order, built))
+        found += zip(mine, complete_orders(run, [(order.path, order.attempt) for order in mine]), strict=True)
     return found
 
 

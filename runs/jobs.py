@@ -12,7 +12,7 @@ from celery import shared_task
 from django.db import OperationalError, close_old_connections
 
 from kfdash import outbox
-from runs import dispatch, driver, importing, removal, vanished
+from runs import claims, dispatch, driver, importing, removal, vanished
 from runs.facts import decode
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,13 @@ def import_artifact(order_id: int) -> None:
     """Queue `io`: carries an importer out."""
     with _patience("An import could not be carried out"):
         importing.carry_out(order_id)
+
+
+@shared_task(name="runs.jobs.carry_out_claim", ignore_result=True)
+def carry_out_claim(order_id: int) -> None:
+    """Queue `io`: makes or deletes a volume claim."""
+    with _patience("A volume claim could not be made or deleted"):
+        claims.carry_out(order_id)
 
 
 @shared_task(name="runs.jobs.remove_run", ignore_result=True)

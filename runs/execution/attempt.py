@@ -35,10 +35,15 @@ class AttemptOrder:
     workspace: str = ""  # key of the run's workspace, where the step uses it
     platform: Mapping[str, Json] = field(default_factory=dict)  # KubernetesExecutorConfig with parameters resolved
     placeholders: Mapping[str, str] = field(default_factory=dict)  # `{{$.pipeline_job_name}}` and the like → text
+    workspace_claim: Mapping[str, Json] = field(default_factory=dict)  # where `workspace` is set: see `execution.order`
+    service_account: str = ""  # the run's, where its user named one
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> AttemptOrder:
-        """The inverse of `dataclasses.asdict` after a way through JSON. Raises KeyError or TypeError for other data."""
+        """The inverse of `dataclasses.asdict` after a way through JSON. Raises KeyError or TypeError for other data.
+
+        Orders of older versions, without the later fields, are read too.
+        """
         fields = dict(data)
         fields["command"] = tuple(fields["command"])
         fields["args"] = tuple(fields["args"])

@@ -26,6 +26,7 @@ __all__ = [
     "mounted_claims",
     "task_root",
     "uses_workspace",
+    "workspace_name",
 ]
 
 Json = Any
@@ -52,6 +53,7 @@ def complete(
     number: int,
     namespace: str = "",
     resolve: Resolver | None = None,
+    service_account: str = "",
 ) -> AttemptOrder:
     """The complete order for attempt `number` of a container task whose inputs are resolved.
 
@@ -70,6 +72,7 @@ def complete(
     parameters.update(config.inputs)
     built = executor_input(component, inputs.artifacts, parameters, run, task.path)
     name = attempt_name(run.id, task.path, number)
+    in_workspace = uses_workspace(spec, component, Values(parameters, inputs.artifacts))
     return AttemptOrder(
         name=name,
         run_id=run.id,
@@ -85,10 +88,22 @@ def complete(
         log=f"{run.id}/{name}",
         timeout=_timeout(platform),
         resources=resources if config.resources_apply else {},
-        workspace=run.id if uses_workspace(spec, component, Values(parameters, inputs.artifacts)) else "",
+        workspace=run.id if in_workspace else "",
         platform=platform,
         placeholders=_constants(run, task.path),
+        workspace_claim=_workspace_claim(spec, run) if in_workspace else {},
+        service_account=service_account,
     )
+
+
+def _workspace_claim(spec: PipelineSpec, run: Run) -> dict[str, Json]:
+    """The run's workspace as a volume claim: its name, and the platform document's `workspace` as it is there."""
+    return {"name": workspace_name(run.resource_name), "workspace": dict(spec.platform.pipeline["workspace"])}
+
+
+def workspace_name(resource_name: str) -> str:
+    """The name of the volume claim that is a run's workspace."""
+    return f"{resource_name}-kfp-workspace"
 
 
 def _with_defaults(component: ComponentSpec, inputs: Values) -> dict[str, Json]:
@@ -235,7 +250,7 @@ def mounted_claims(spec: PipelineSpec, component: ComponentSpec, inputs: Values,
     except InvalidOrder:
         names = [to_text(mounts)]
     if uses_workspace(spec, component, inputs):
-        names.append(f"{resource_name}-kfp-workspace")
+        names.append(workspace_name(resource_name))
     return tuple(sorted(set(names)))
 
 

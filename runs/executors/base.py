@@ -17,6 +17,7 @@ from runs.execution.attempt import AttemptOrder
 __all__ = [
     "AttemptKey",
     "AttemptOrder",
+    "ClaimRefused",
     "Executor",
     "ExecutorUnavailable",
     "FactObserved",
@@ -93,3 +94,7 @@ class Executor(Protocol):
 
 class ExecutorUnavailable(Exception):
     """The executor cannot be reached now; the order stays due and is sent again. The message is for people."""
+
+
+class ClaimRefused(Exception):
+    """A volume claim cannot be made or deleted, and no other try can mend that. The message is for people."""

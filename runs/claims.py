@@ -1,0 +1,68 @@
+"""Carries out orders that make and delete volume claims: no pod is needed for them."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from kfdash import outbox
+from pipelines import specifications
+from runs import models
+from runs.engine.model import AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Kind, Values
+from runs.executing import executor
+from runs.execution.claims import claim_manifest, claim_to_delete
+from runs.execution.order import attempt_name
+from runs.execution.platform import InvalidOrder
+from runs.executors.base import ClaimRefused, ExecutorUnavailable
+from runs.facts import encode
+
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
+
+
+def carry_out(order_id: int) -> None:
+    """Carries out the order to make or delete a claim; one that was carried out already, or is gone, is left alone.
+
+    The claim's name is fixed by the attempt, so that an order that comes twice makes no second one.
+    """
+    order = models.Order.objects.filter(pk=order_id, carried_out_at=None).select_related("run").first()
+    if order is None:
+        return
+    try:
+        fact = _fact(order)
+    except ExecutorUnavailable as error:
+        log.warning("A volume claim waits for the cluster: %s", error)
+        due = timezone.now() + timedelta(seconds=min(_FIRST_WAIT * 2**order.tries, _LONGEST_WAIT))
+        models.Order.objects.filter(pk=order_id).update(due=due, tries=F("tries") + 1, answer=str(error))
+        return
+    outbox.hand_over(str(order.run_id), [encode(fact)])
+    models.Order.objects.filter(pk=order_id).update(carried_out_at=timezone.now())
+
+
+def _fact(order: models.Order) -> Fact:
+    began = timezone.now()
+    task = models.Task.objects.filter(run=order.run, path=order.path).only("inputs", "attempt", "under_way").first()
+    if task is None or task.attempt != order.attempt or not task.under_way:
+        return AttemptStopped(order.path, order.attempt, began)
+    try:
+        outputs = _carried_out(order, Values.from_json(task.inputs) or Values())
+    except (InvalidOrder, ClaimRefused) as error:
+        return AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "claim", retryable=False)
+    return AttemptSucceeded(order.path, order.attempt, timezone.now(), outputs, running_at=began)
+
+
+def _carried_out(order: models.Order, inputs: Values) -> Values:
+    _, component = specifications.load(order.run.specification_id).at(order.path)
+    defaults = {name: given.default for name, given in component.input_parameters.items() if given.has_default}
+    parameters = defaults | {name: value for name, value in inputs.parameters.items() if value is not None}
+    if order.task_kind == Kind.DELETE_CLAIM:
+        executor().delete_claim(claim_to_delete(parameters))  # type: ignore[attr-defined]
+        return Values()
+    name = attempt_name(str(order.run_id), order.path, order.attempt)
+    manifest = claim_manifest(parameters, attempt=name, run_id=str(order.run_id))
+    executor().create_claim(manifest)  # type: ignore[attr-defined]
+    return Values(parameters={"name": manifest["metadata"]["name"]})
