@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 RUN := env -u PYTHONDONTWRITEBYTECODE
 DATA ?= data
 PORT ?= 8000
+WORKERS ?= 3
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on whole installations is waiting
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
@@ -33,13 +35,13 @@ contracts: $(VENV)/.developer
 
 postgresql: $(VENV)/.developer
 ifdef KFDASH_TEST_DATABASE_URL
-	$(RUN) KFDASH_DATABASE_URL=$(KFDASH_TEST_DATABASE_URL) $(BIN)/pytest tests/django tests/api
+	$(RUN) KFDASH_DATABASE_URL=$(KFDASH_TEST_DATABASE_URL) $(BIN)/pytest $(SIDE_BY_SIDE) tests/django tests/api
 else
 	@echo "Without KFDASH_TEST_DATABASE_URL=postgresql://… the tests run on SQLite only."
 endif
 
 unit: $(VENV)/.developer
-	$(RUN) $(BIN)/pytest -m "not kubernetes" --durations=10 -rfEs
+	$(RUN) $(BIN)/pytest $(SIDE_BY_SIDE) -m "not kubernetes" --durations=10 -rfEs
 
 bench: $(VENV)/.developer ## one JSON line a figure
 	@$(RUN) $(BIN)/python -m tests.bench

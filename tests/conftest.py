@@ -21,9 +21,11 @@ for _name in ("KFDASH_RUNTIME_DIR", "KFDASH_ARTIFACTS_DIR", "KFDASH_LOGS_DIR", "
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Reads the settings, now that the environment is that of tests; pytest-django sets Django up with what is read."""
     assert _folder.resolve() == settings.DATA_DIR
+    if config.getoption("numprocesses", None):
+        del os.environ["DJANGO_SETTINGS_MODULE"]  # else the processes that run the tests read the settings before this file
 
 
 def pytest_unconfigure() -> None:

@@ -32,9 +32,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
-    """The browser: KFDASH_CHROMIUM, else the first on PATH. Without one the journeys are skipped."""
+    """The browser: KFDASH_CHROMIUM, else the first on PATH. Without one the journeys are skipped.
+
+    It is closed before tests of other folders run: its event loop in this thread would keep them from the database.
+    """
     program = os.environ.get("KFDASH_CHROMIUM") or next((found for name in NAMES if (found := shutil.which(name))), None)
     if not program:
         pytest.skip("There is no Chromium here; name one in KFDASH_CHROMIUM.")

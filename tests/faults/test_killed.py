@@ -24,6 +24,7 @@ def at_the_end_of_the_slow_step(installation: Installation, marks: pathlib.Path)
     """A run in which the slow step has run for nearly its time: what happens now meets its end, and the next one's start."""
     run_id = launch(installation, whole(marks))
     assert wait_for(lambda: runs(installation, run_id, SLOW), 40), installation.said()
+    assert wait_for(lambda: any(marks.glob("slow-*")))  # it runs, and its first line may still be on its way
     began = next(file.stat().st_mtime for file in marks.glob("slow-*"))
     time.sleep(max(0.0, began + ITS_TIME - 0.1 - time.time()))
     return run_id
