@@ -10,7 +10,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on wh
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench chaos test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench bench-kubernetes chaos test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -45,6 +45,10 @@ unit: $(VENV)/.developer
 
 bench: $(VENV)/.developer ## one JSON line a figure
 	@$(RUN) $(BIN)/python -m tests.bench
+
+bench-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE and KFDASH_TEST_IMAGE, an image of kfdash that the cluster can pull
+	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make bench-kubernetes KUBECONFIG=FILE"; exit 2; }
+	@$(RUN) KUBECONFIG=$(KUBECONFIG) $(BIN)/python -m tests.bench.kubernetes
 
 chaos: $(VENV)/.developer ## kill everything at random: SEED=n MINUTES=m DATABASE=sqlite|postgresql WITHOUT=safeguard
 	@$(RUN) $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
