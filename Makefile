@@ -10,7 +10,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on wh
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench bench-kubernetes chaos test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -53,6 +53,10 @@ bench-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE and KFDASH_TEST_IM
 chaos: $(VENV)/.developer ## kill everything at random: SEED=n MINUTES=m DATABASE=sqlite|postgresql WITHOUT=safeguard
 	@$(RUN) $(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	  $(if $(DATABASE),--database $(DATABASE)) $(if $(WITHOUT),--without $(WITHOUT))
+
+chaos-kubernetes: $(VENV)/.developer ## the same for steps that are pods: needs KUBECONFIG=FILE; CHAOS="--seed n --runs n"
+	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make chaos-kubernetes KUBECONFIG=FILE"; exit 2; }
+	@$(RUN) KUBECONFIG=$(KUBECONFIG) $(BIN)/python -m tests.chaos.kubernetes $(CHAOS)
 
 fuzz: $(VENV)/.developer ## many random cases of all that strangers can send: make fuzz FUZZ="packages --cases 1000 --seed 1"
 	@$(RUN) $(BIN)/python -W ignore -m tests.fuzz $(FUZZ)
