@@ -15,20 +15,20 @@ _SELECTED = ' aria-current="true"'
 _FOLDED = '<rect class="hit" width="16" height="16"/><use class="pk" href="#i-right"/></svg>'
 
 
-def edges(listed: Iterable[Mapping[str, Any]]) -> SafeString:
-    """The lines, each with its arrow."""
-    return mark_safe("\n".join(map(_edge, listed)))  # noqa: S308  # escaped below
+def edges(listed: Iterable[Mapping[str, Any]], *, bare: bool = False) -> SafeString:
+    """The lines, each with its arrow; `bare` ones get theirs when they are in sight."""
+    return mark_safe("\n".join(_edge(edge, bare) for edge in listed))  # noqa: S308  # escaped below
 
 
-def nodes(listed: Iterable[Mapping[str, Any]]) -> SafeString:
-    """The boxes and the pills of artifacts."""
-    return mark_safe("\n".join(_artifact(node) if node["kind"] == "artifact" else _node(node) for node in listed))  # noqa: S308
+def nodes(listed: Iterable[Mapping[str, Any]], *, bare: bool = False) -> SafeString:
+    """The boxes and the pills of artifacts. Of `bare` boxes, except the selected one, what stands inside is a comment."""
+    return mark_safe("\n".join(_artifact(node) if node["kind"] == "artifact" else _node(node, bare) for node in listed))  # noqa: S308
 
 
-def _edge(edge: Mapping[str, Any]) -> str:
+def _edge(edge: Mapping[str, Any], bare: bool) -> str:
     ends = f'data-tail="{escape(edge["tail"])}" data-head="{escape(edge["head"])}"{" data-exit" if edge["exit"] else ""}'
-    arrow = "arr-on" if edge["how"] == "on" else "arr"
-    return f'<path class="edge {edge["how"]}" {ends} d="{escape(edge["d"])}" marker-end="url(#{arrow})"/>'
+    arrow = "" if bare else f' marker-end="url(#{"arr-on" if edge["how"] == "on" else "arr"})"'
+    return f'<path class="edge {edge["how"]}" {ends} d="{escape(edge["d"])}"{arrow}/>'
 
 
 def _artifact(node: Mapping[str, Any]) -> str:
@@ -41,20 +41,33 @@ def _artifact(node: Mapping[str, Any]) -> str:
     )
 
 
-def _node(node: Mapping[str, Any]) -> str:
+def _node(node: Mapping[str, Any], bare: bool) -> str:
     width, height, look = node["w"], node["h"], node["look"]
-    path, name = escape(node["path"]), escape(node["name"])
+    path, name, title = escape(node["path"]), escape(node["name"]), escape(node["title"])
+    hidden = bare and not node["selected"]
+    label = f' aria-label="{title}"' if hidden else ""
+    halo = f'<rect class="halo" x="-3" y="-3" width="{width + 6}" height="{height + 6}" rx="11"/>'
+    inside = (
+        f"<title>{title}</title>{halo}"
+        f'<svg class="{"si" if look and not look.planned else "pk"}" x="12" y="9" width="16" height="16" viewBox="0 0 16 16">'
+        f'<use href="#{node["icon"]}"/></svg><g clip-path="url(#in-{width})">'
+        f'<text class="nm" x="36" y="21.5">{escape(node["shown"])}</text>{_below(node)}</g>{_corner(node)}'
+    )
     return (
         f'<a class="node" id="{escape(node["id"])}" data-path="{path}" data-kind="{node["kind"]}" data-name="{name}"'
         f' href="{escape(node["href"])}" tabindex="-1" transform="translate({node["x"]},{node["y"]})"{_state(look)}'
-        f"{_SELECTED if node['selected'] else ''}><title>{escape(node['title'])}</title>"
+        f"{_SELECTED if node['selected'] else ''}{label}>"
         f"{_sheets(width, height) if node['sheets'] else ''}"
-        f'<rect class="halo" x="-3" y="-3" width="{width + 6}" height="{height + 6}" rx="11"/>'
-        f'<rect class="box" width="{width}" height="{height}" rx="8"/>'
-        f'<svg class="{"si" if look and not look.planned else "pk"}" x="12" y="9" width="16" height="16" viewBox="0 0 16 16">'
-        f'<use href="#{node["icon"]}"/></svg><g clip-path="url(#in-{width})">'
-        f'<text class="nm" x="36" y="21.5">{escape(node["shown"])}</text>{_below(node)}</g>{_corner(node)}</a>'
+        f'<rect class="box" width="{width}" height="{height}" rx="8"/>{_comment(inside) if hidden else inside}</a>'
     )
+
+
+def _comment(inside: str) -> str:
+    """Markup as a comment: a browser keeps it as text, and lays nothing out, until a script has a use for it.
+
+    Every `>` of a text is escaped and none of ours follows a hyphen, so nothing in it ends the comment.
+    """
+    return f"<!--{inside}-->"
 
 
 def _state(look: Any) -> str:

@@ -82,18 +82,18 @@ class Picture:
 
     @property
     def many(self) -> bool:
-        """Whether it is so large that shadows and clips would make it slow."""
+        """Whether it is so large that boxes are bare until they are in sight, and have no shadows and clips."""
         return len(self.nodes) > 300
 
     @property
     def edge_markup(self) -> str:
         """The lines as SVG."""
-        return markup.edges(self.edges)
+        return markup.edges(self.edges, bare=self.many)
 
     @property
     def node_markup(self) -> str:
         """The boxes as SVG."""
-        return markup.nodes(self.nodes)
+        return markup.nodes(self.nodes, bare=self.many)
 
     @property
     def view_box(self) -> str:

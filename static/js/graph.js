@@ -1,30 +1,13 @@
-// The graph: pan, zoom, fit, arrows along the edges, and `paint`, the one function that changes a state on the page.
+// The graph: pan, zoom, fit, selection, and what of a large one is drawn.
 
 import { movable, walkable } from "./graph-input.js";
+import { fill, isBare } from "./graph-inside.js";
+import { Minimap } from "./graph-minimap.js";
 import { Texts } from "./graph-text.js";
 
 const LEAST = .1, MOST = 2;
 
-/** Sets a state on an element and on the icon or mark inside it; says whether that was a change. `state` is {state, attention, cached, starting}. */
-export function paint(element, { state, attention, cached, starting }) {
-  const flags = { attention, cached, starting };
-  const same = element.getAttribute("data-state") === state && Object.entries(flags).every(([name, on]) => element.hasAttribute(`data-${name}`) === Boolean(on));
-  if (same) return false;
-  const look = state === "SUCCEEDED" && cached ? "CACHED" : state !== "PENDING" ? state : attention ? "WAITING" : starting && element.localName !== "use" ? "STARTING" : state;
-  element.setAttribute("data-state", state);
-  for (const [name, on] of Object.entries(flags)) element.toggleAttribute(`data-${name}`, Boolean(on));
-  element.removeAttribute("data-plan");
-  if (element.localName === "use") element.setAttribute("href", `#mk-${look}`);
-  const icon = element.matches(".si") ? element : element.querySelector(".si");
-  if (icon && icon !== element) {
-    icon.setAttribute("data-state", state);
-    for (const [name, on] of Object.entries(flags)) icon.toggleAttribute(`data-${name}`, Boolean(on));
-  }
-  icon?.querySelector("use")?.setAttribute("href", `#st-${look}`);
-  return true;
-}
-
-/** A drawing on the page. `view` is what is seen: x, y of the upper left corner in points and the scale k. */
+/** A drawing on the page. `view` is what is seen: x, y of the upper left corner in points and the scale k. `filled` is called with boxes that were filled. */
 export class Graph {
   constructor(canvas) {
     this.canvas = canvas;
@@ -37,15 +20,17 @@ export class Graph {
     this.nodes = [...this.svg.querySelectorAll(".node:not(.group)")];
     this.byPath = new Map([...this.svg.querySelectorAll(".node")].map((node) => [node.dataset.path, node]));
     this.texts = new Texts([...this.byPath.values()]);
-    this.marks = new Map(); // of the minimap, by node id
+    this.minimap = new Minimap(this, canvas.querySelector("[data-minimap]"));
     this.boxes = new Map();
     this.shown = new Set(); // nodes of a large graph that are in sight
+    this.drawn = new Set(); // and those that ever were: they have their text, their lines have arrows
     this.many = this.svg.classList.contains("many");
     const { width, height } = canvas.getBoundingClientRect();
     this.size = { width, height }; // kept: asking for it in between would lay the page out each time
     this.#edges();
     movable(this);
     walkable(this);
+    if (this.many) this.svg.addEventListener("focusin", (event) => this.#fill([event.target]));
     for (const button of canvas.querySelectorAll("[data-zoom]")) {
       button.addEventListener("click", () => (button.dataset.zoom === "fit" ? this.fit() : this.zoom(button.dataset.zoom === "in" ? 1.25 : .8)));
     }
@@ -121,6 +106,7 @@ export class Graph {
     let at = path;
     while (at && !this.node(at)) at = at.endsWith("]") ? at.slice(0, at.lastIndexOf("[")) : at.slice(0, Math.max(0, at.lastIndexOf("/")));
     const node = at && at !== "root" ? this.node(at) : null;
+    if (node) this.#fill([node]);
     node?.setAttribute("aria-current", "true");
     this.#tabStop();
     return node;
@@ -148,47 +134,11 @@ export class Graph {
     }
   }
 
-  minimap() {
-    const map = this.canvas.querySelector("[data-minimap]");
-    const { width, height } = this.size, { x, y, k } = this.view;
-    const outside = x > 1 || y > 1 || x + width / k < this.width - 1 || y + height / k < this.height - 1;
-    map.hidden = !outside;
-    if (!outside) return;
-    const ns = "http://www.w3.org/2000/svg";
-    if (!map.firstChild) {
-      const svg = document.createElementNS(ns, "svg");
-      svg.setAttribute("viewBox", `${-this.margin} ${-this.margin} ${this.width + 2 * this.margin} ${this.height + 2 * this.margin}`);
-      for (const node of this.nodes) {
-        const box = this.box(node), rect = document.createElementNS(ns, "rect");
-        for (const [name, value] of Object.entries({ x: box.x, y: box.y, width: box.width, height: box.height, rx: 8, class: "m" })) rect.setAttribute(name, value);
-        this.marks.set(node.id, rect);
-        svg.append(rect);
-      }
-      const port = document.createElementNS(ns, "rect");
-      port.setAttribute("class", "port");
-      svg.append(port);
-      map.append(svg);
-      for (const node of this.nodes) this.#mark(node);
-    }
-    const port = map.querySelector(".port");
-    const left = Math.max(x, -this.margin), top = Math.max(y, -this.margin);
-    const right = Math.min(x + width / k, this.width + this.margin), bottom = Math.min(y + height / k, this.height + this.margin);
-    for (const [name, value] of Object.entries({ x: left, y: top, width: Math.max(0, right - left), height: Math.max(0, bottom - top) })) port.setAttribute(name, value);
-  }
-
   /** After a node's state changed: its edges and its mark in the minimap. */
   changed(node) {
     this.edges(node.id);
-    this.#mark(node);
+    this.minimap.later();
     this.texts.later(node);
-  }
-
-  #mark(node) {
-    const mark = this.marks.get(node.id);
-    if (!mark || !node.dataset.state) return;
-    mark.dataset.state = node.dataset.state;
-    mark.toggleAttribute("data-attention", node.hasAttribute("data-attention"));
-    mark.toggleAttribute("data-cached", node.hasAttribute("data-cached"));
   }
 
   #edges() {
@@ -218,21 +168,31 @@ export class Graph {
     if (this.percent) this.percent.textContent = `${Math.round(k * 100)}%`;
     if (k >= .6 && this.texts.waiting.size) this.texts.fit();
     if (this.many) this.#inSight();
-    this.minimap();
+    this.minimap.show();
   }
 
   // Of a large graph, only nodes in sight and near it have text and icon, and none has where boxes are all one sees.
   #inSight() {
     const { x, y, k } = this.view, w = this.size.width / k, h = this.size.height / k, seen = new Set();
+    const near = k < .6 ? .05 : .3; // the smaller they are, the more of them there are
     if (k >= .35) {
       for (const node of this.byPath.values()) {
         const box = this.box(node);
-        if (box.x < x + w * 1.3 && box.x + box.width > x - w * .3 && box.y < y + h * 1.3 && box.y + box.height > y - h * .3) seen.add(node);
+        if (box.x < x + w * (1 + near) && box.x + box.width > x - w * near && box.y < y + h * (1 + near) && box.y + box.height > y - h * near) seen.add(node);
       }
     }
+    this.#fill(seen);
     for (const node of this.shown) if (!seen.has(node)) node.classList.remove("in");
     for (const node of seen) if (!this.shown.has(node)) node.classList.add("in");
     this.shown = seen;
+  }
+
+  #fill(nodes) {
+    const fresh = [...nodes].filter((node) => this.many && node.id && !this.drawn.has(node)), bare = fresh.filter(isBare);
+    for (const node of fresh) { this.drawn.add(node); this.edges(node.id); }
+    if (!bare.length) return;
+    fill(bare);
+    this.filled?.(bare);
   }
 
   #resize() {

@@ -1,5 +1,6 @@
 // Paints what the socket tells: nodes, strips, rows, counts, head, title and favicon. Only states and texts change in place.
-import { paint } from "./graph.js";
+import { isBare } from "./graph-inside.js";
+import { paint, repaint } from "./paint.js";
 import { counts, iterationOf, lookOf, unborn, worst } from "./run-state.js";
 import { clock, duration } from "./times.js";
 
@@ -60,6 +61,17 @@ export class Painter {
     this.panel();
   }
 
+  /** Boxes of a large graph that were filled just now, with what they came with. */
+  filled(nodes) {
+    if (!this.page.state.run || this.#elsewhere()) return;
+    for (const node of nodes) {
+      const task = this.page.state.tasks.get(node.dataset.path) ?? unborn(this.page.state, node.dataset.path);
+      repaint(node, task);
+      this.#line(node, task);
+      for (const mark of node.querySelectorAll("use.mk")) this.#mark(mark);
+    }
+  }
+
   /** The panel may have been rendered before the state that is known here. */
   panel() {
     const head = document.querySelector("[data-panel-path]"), task = this.page.state.tasks.get(head?.dataset.panelPath);
@@ -107,7 +119,7 @@ export class Painter {
     this.#line(element, task);
     if (changed) this.page.graph?.changed(element);
     else if (!task.since) this.page.graph?.texts.later(element);
-    if (task.kind === "loop" && task.children && !element.querySelector("use.mk")) this.#soon("left", ROWS_EVERY, () => this.#left());
+    if (task.kind === "loop" && task.children && !isBare(element) && !element.querySelector("use.mk")) this.#soon("left", ROWS_EVERY, () => this.#left());
     return undefined;
   }
 
@@ -161,6 +173,7 @@ export class Painter {
   #marks(loop, index) {
     const within = `#left .node[data-path="${CSS.escape(loop)}"], .iter[data-loop="${CSS.escape(loop)}"]`;
     for (const strip of document.querySelectorAll(within)) {
+      if (isBare(strip)) continue;
       const mark = [...strip.querySelectorAll("use.mk")].find(({ dataset: { first, count } }) => index >= +first && index < +first + +count);
       if (mark) this.#mark(mark);
       else this.#soon("left", ROWS_EVERY, () => this.#left());

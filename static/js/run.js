@@ -29,6 +29,7 @@ function startLeft() {
   if (canvas) {
     page.graph = new Graph(canvas);
     page.graph.held = parts.held;
+    page.graph.filled = (nodes) => painter.filled(nodes);
     parts.held = null;
     parts.anew = false;
   }

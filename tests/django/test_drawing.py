@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.template.loader import render_to_string
 
@@ -232,3 +234,15 @@ def test_names_from_a_package_are_text_in_the_drawing():
     drawn = picture(layout)
     assert "<script" not in drawn.node_markup and "&lt;script&gt;" in drawn.node_markup
     assert "<script" not in drawn.edge_markup
+
+
+def test_boxes_of_a_large_graph_come_bare_with_their_content_in_a_comment_that_no_name_can_end():
+    nasty = "a--><script>alert(1)</script>--!>"
+    layout = stored.lay_out(pipeline(task(nasty), *(task(f"t{number}") for number in range(300))))
+    drawn = picture(layout, selected="root/t7")
+    nodes = drawn.node_markup
+    bare = re.sub(r"<!--.*?-->", "", nodes)
+    assert bare.count("<a ") == 301 and bare.count("<text") == 3 and "alert(1)" in bare and "<script" not in nodes
+    assert nodes.count("<!--") == nodes.count("-->") == 300
+    assert 'aria-label="t8"' in bare
+    assert "marker-end" not in drawn.edge_markup
