@@ -1,0 +1,1 @@
+"""Runs steps as pods of a Kubernetes cluster."""
