@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("manage", help="Django's commands: migrate, shell, createsuperuser, …")
     part = commands.add_parser("part")  # one part alone; `up` uses it where it does not fork
     part.add_argument("name")
-    part.add_argument("descriptor", nargs="?", type=int, help="of the listening socket, for `web`")
+    part.add_argument("descriptor", nargs="?", type=int, help="of the listening socket, for `web` and `intake`")
     part.set_defaults(command=_part)
     sample = commands.add_parser("sample")
     sample.add_argument("address")
@@ -117,8 +117,8 @@ def _part(options: argparse.Namespace) -> int:
 
     processes.call_it(options.name)
     parts.warm_up()
-    if options.name == "web":
-        parts.serve_web(socket.socket(fileno=options.descriptor))
+    if options.name in parts.LISTENERS:
+        parts.LISTENERS[options.name](socket.socket(fileno=options.descriptor))
     else:
         parts.WORKERS[options.name]()
     return 0

@@ -25,7 +25,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
 LITTLE_FREE = 1024  # MiB: below that it says so
-EXECUTORS = ("local", "fake")  # `fake` is scripted, for tests
+EXECUTORS = ("local", "kubernetes", "fake")  # `fake` is scripted, for tests
 _SAME_MACHINE = {"amd64": ("x86_64",), "arm64": ("arm64", "aarch64"), "aarch64": ("aarch64", "arm64")}
 LONGEST_SOCKET = 100  # bytes of a socket's path; the system's own limit is 104 (macOS) or 108 (Linux)
 
@@ -171,7 +171,7 @@ def executor() -> Finding:
     """Whether steps can run where KFDASH_EXECUTOR says."""
     if settings.EXECUTOR in EXECUTORS:
         return Finding("executor", settings.EXECUTOR)
-    sentence = f"There is no executor {settings.EXECUTOR!r} in this version; KFDASH_EXECUTOR (--executor) may be: local."
+    sentence = f"There is no executor {settings.EXECUTOR!r}; KFDASH_EXECUTOR (--executor) may be: local, kubernetes."
     return Finding("executor", sentence, ok=False)
 
 

@@ -18,7 +18,7 @@ from django.core.management import call_command
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from kfdash import doctor
+from kfdash import callback, doctor
 
 _WAIT_FOR_REMAINS = 10.0  # seconds: parts of an installation that was killed are still ending
 
@@ -79,6 +79,33 @@ def listen(host: str, port: int) -> socket.socket:
             sentence = f"{host}:{port} cannot be listened on: {error.strerror}."
         raise CannotStart(sentence) from None
     return listening
+
+
+def listen_for_launchers() -> socket.socket:
+    """The listening socket for what pods tell; from now on KFDASH_LAUNCHER_URL says where they reach it. Raises CannotStart."""
+    host, _, port = settings.LAUNCHER_BIND.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise CannotStart(f"KFDASH_LAUNCHER_BIND is {settings.LAUNCHER_BIND!r}; it must be an address and a port: 0.0.0.0:8001.")
+    host = host.strip("[]") or "0.0.0.0"
+    try:
+        listening = listen(host, int(port))
+    except CannotStart as error:
+        raise CannotStart(str(error).replace("--port (0 takes any)", "KFDASH_LAUNCHER_BIND").replace("--port", "it")) from None
+    if not settings.LAUNCHER_URL:
+        settings.LAUNCHER_URL = os.environ["KFDASH_LAUNCHER_URL"] = _launcher_url(host, listening.getsockname()[1])
+    return listening
+
+
+def _launcher_url(host: str, port: int) -> str:
+    """Where pods reach this machine: what it is bound to, else its address on the way to the cluster."""
+    if host in ("0.0.0.0", "::"):
+        host = callback.address_towards(callback.api_server(settings.KUBECONFIG, settings.KUBE_CONTEXT))
+    if not host:
+        raise CannotStart(
+            "It is not known at which address pods reach this machine, for it has no route to anywhere. "
+            "Say it with KFDASH_LAUNCHER_URL, such as http://192.0.2.7:8001."
+        )
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Lock:

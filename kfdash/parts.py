@@ -28,6 +28,7 @@ from kfdash import outbox
 from kfdash.asgi import application
 from kfdash.celery import app
 from runs import observer
+from runs.intake import app as intake
 
 _CLOSE_WITHIN = 3  # seconds that open requests and sockets get when the web server ends
 
@@ -80,6 +81,24 @@ def serve_web(listening: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         ws_max_size=1024 * 1024,
+        timeout_graceful_shutdown=_CLOSE_WITHIN,
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def serve_intake(listening: socket.socket) -> None:
+    """What pods tell and ask, on a socket that is listening already."""
+    intake.prepare()
+    config = uvicorn.Config(
+        intake.application,
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        ws="none",
+        timeout_keep_alive=75,
+        h11_max_incomplete_event_size=64 * 1024,
         timeout_graceful_shutdown=_CLOSE_WITHIN,
     )
     uvicorn.Server(config).run(sockets=[listening])
@@ -147,6 +166,7 @@ def _worker(queue: str, *, pool: str, concurrency: int) -> Worker:
     )
 
 
+LISTENERS: dict[str, Callable[[socket.socket], None]] = {"web": serve_web, "intake": serve_intake}
 WORKERS: dict[str, Callable[[], None]] = {
     "drive": serve_drive,
     "orders": serve_orders,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 import pathlib
 import secrets
@@ -10,6 +11,8 @@ import tempfile
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from kfdash import __version__
 
 PACKAGE = pathlib.Path(__file__).resolve().parent
 SHIPPED = PACKAGE if (PACKAGE / "templates").is_dir() else PACKAGE.parent  # a wheel carries templates and static inside
@@ -36,6 +39,12 @@ def _runtime_dir() -> pathlib.Path:
     return inside if len(os.fsencode(inside)) <= 80 else pathlib.Path("/tmp") / name
 
 
+def _results_root(pipeline_root: str) -> str:
+    """Beside the artifacts: in kfdash's own store, or in the bucket that they go to."""
+    base = pipeline_root.partition("?")[0].rstrip("/")
+    return "minio://kfdash/.results" if base.startswith("minio://kfdash/") else f"{base}/.results"
+
+
 # --- where things are ---
 
 DATA_DIR = pathlib.Path(os.environ.get("KFDASH_DATA_DIR", "data")).resolve()
@@ -47,6 +56,21 @@ PIPELINE_ROOT = os.environ.get("KFDASH_PIPELINE_ROOT", "minio://kfdash/v2/artifa
 
 EXECUTOR = os.environ.get("KFDASH_EXECUTOR", "local")
 REDIS_URL = os.environ.get("KFDASH_REDIS_URL", f"unix://{RUNTIME_DIR}/redis.sock")
+
+# --- steps as pods (KFDASH_EXECUTOR=kubernetes) ---
+
+KUBECONFIG = os.environ.get("KFDASH_KUBECONFIG") or os.environ.get("KUBECONFIG", "")  # empty: ~/.kube/config, or the pod's own
+KUBE_CONTEXT = os.environ.get("KFDASH_KUBE_CONTEXT", "")  # empty: the kubeconfig's current one
+POD_NAMESPACE = os.environ.get("KFDASH_POD_NAMESPACE", "")  # empty: the context's
+IMAGE = os.environ.get("KFDASH_IMAGE") or f"kfdash:{__version__}"  # of the launcher beside each step
+LAUNCHER_BIND = os.environ.get("KFDASH_LAUNCHER_BIND") or "0.0.0.0:8001"
+LAUNCHER_URL = os.environ.get("KFDASH_LAUNCHER_URL", "")  # `kfdash up` finds it where it is not set
+POD_TEMPLATE = os.environ.get("KFDASH_POD_TEMPLATE", "")  # a YAML file
+POD_TTL = _number("KFDASH_POD_TTL", 3600)  # seconds that pods of steps that succeeded are kept
+FAILED_POD_TTL = _number("KFDASH_FAILED_POD_TTL", 86400)
+START_TIMEOUT = _number("KFDASH_START_TIMEOUT", 3600)  # seconds that a pod may wait to be started
+KFP_OVERLAY = _flag("KFDASH_KFP_OVERLAY", True)  # lay kfp's packages beside steps, so that they install none
+RESULTS_ROOT = _results_root(PIPELINE_ROOT)  # where the documents lie that say how attempts ended
 
 # --- limits ---
 
@@ -94,6 +118,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+LAUNCHER_KEY = hmac.digest(SECRET_KEY.encode(), b"kfdash.launcher", "sha256")  # signs the tokens of attempts
+INSTALLATION = hmac.digest(LAUNCHER_KEY, b"installation", "sha256").hex()[:12]  # tells our pods from those of others
 DEBUG = _flag("KFDASH_DEBUG")
 _LOOPBACK = f"localhost,127.0.0.1,[::1],{os.environ.get('KFDASH_HOST', '')}"
 ALLOWED_HOSTS = [host.strip() for host in os.environ.get("KFDASH_ALLOWED_HOSTS", _LOOPBACK).split(",") if host.strip()]

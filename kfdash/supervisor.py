@@ -61,6 +61,7 @@ class Supervisor:
         self.lock = installation.Lock()
         self.listening = installation.listen(self.host, self.port)
         self.address = _address(self.listening)
+        self.launchers = installation.listen_for_launchers() if settings.EXECUTOR == "kubernetes" else None
         self.lifeline, self._lifeline_end = os.pipe()
         self._listen_for_signals()
         try:
@@ -70,7 +71,8 @@ class Supervisor:
             self._watch()
         finally:
             self._stop()
-            self.listening.close()
+            for listening in self._sockets():
+                listening.close()
         return 0
 
     # --- starting ---
@@ -94,7 +96,9 @@ class Supervisor:
             print(f"note: {number} threads run before the parts are forked.", file=sys.stderr, flush=True)
 
     def _start_our_own(self) -> None:
-        self._begin("web", lambda: self._start_part("web", lambda: self.code.serve_web(self.listening)))
+        self._begin("web", lambda: self._start_listener("web", self.listening))
+        if (launchers := self.launchers) is not None:
+            self._begin("intake", lambda: self._start_listener("intake", launchers))
         for name, serve in self.code.WORKERS.items():
             self._begin(name, lambda name=name, serve=serve: self._start_part(name, serve))  # type: ignore[misc]
         self._ask_for_a_page()
@@ -110,14 +114,19 @@ class Supervisor:
             os.setpgid(part.pid, part.pid)  # also done by the child: whoever comes first
         self.lock.tell(address=self.address, parts={part.name: part.pid for part in self.parts.values() if part.pid})
 
-    def _start_part(self, name: str, serve: Callable[[], None]) -> int:
+    def _start_listener(self, name: str, listening: socket.socket) -> int:
+        return self._start_part(name, lambda: self.code.LISTENERS[name](listening), listening)
+
+    def _start_part(self, name: str, serve: Callable[[], None], listening: socket.socket | None = None) -> int:
         if processes.LINUX:
-            mine = [self.lifeline, self._lifeline_end, *self._wake]
-            return processes.fork(name, serve, mine if name == "web" else [*mine, self.listening.fileno()])
-        descriptor = str(self.listening.fileno())
-        command = [sys.executable, "-m", "kfdash.cli", "part", name, *([descriptor] if name == "web" else [])]
-        keep = [self.lock.descriptor, self.listening.fileno()] if name == "web" else [self.lock.descriptor]
-        return self._program(command, keep=keep, settings_too=None)
+            others = [sock.fileno() for sock in self._sockets() if sock is not listening]
+            return processes.fork(name, serve, [self.lifeline, self._lifeline_end, *self._wake, *others])
+        descriptor = [] if listening is None else [listening.fileno()]
+        command = [sys.executable, "-m", "kfdash.cli", "part", name, *map(str, descriptor)]
+        return self._program(command, keep=[self.lock.descriptor, *descriptor], settings_too=None)
+
+    def _sockets(self) -> list[socket.socket]:
+        return [self.listening] if self.launchers is None else [self.listening, self.launchers]
 
     def _start_redis(self) -> int:
         folder = settings.DATA_DIR / "redis"
@@ -152,7 +161,7 @@ class Supervisor:
         }
         options = [str(text) for pair in told.items() for text in pair]
         command = [sys.executable, "-P", "-m", "runs.executors.local.host", *options]
-        return self._program(command, keep=[self.lock.descriptor], settings_too=("KFDASH_STORE_OPTIONS",))
+        return self._program(command, keep=[self.lock.descriptor], settings_too=("KFDASH_STORE_OPTIONS", "KFDASH_STORES"))
 
     def _program(self, command: list[str], *, keep: list[int], settings_too: Sequence[str] | None = ()) -> int:
         """Starts another program. Of our settings it gets those that are named, all of them for None: they hold secrets."""

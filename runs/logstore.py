@@ -81,6 +81,19 @@ class LogWriter:
         self._file = os.open(self.folder / _name(self.next), flags, 0o644)
         self._size = 0
 
+    def is_current(self) -> bool:
+        """Whether this is still the log's end: no other writer has added to it, and nobody deleted it."""
+        if self._file < 0:
+            return False
+        there = os.fstat(self._file)
+        names = _segments(self.folder)
+        if there.st_size != self._size or there.st_nlink == 0 or not names:
+            return False
+        try:
+            return os.path.samestat(os.stat(self.folder / _name(names[-1])), there)
+        except FileNotFoundError:
+            return False
+
     def close(self) -> None:
         """Lets go of the file; a later `append` opens a new segment."""
         if self._file >= 0:
@@ -163,6 +176,11 @@ def _cut(block: bytes, skip: int, limit: int) -> bytes:
     """`limit` lines of a block after `skip` ones."""
     begin = _after(block, 0, skip)
     return block[begin : _after(block, begin, limit)]
+
+
+def after_lines(block: bytes, lines: int) -> bytes:
+    """What is left of a block after so many lines."""
+    return block[_after(block, 0, lines) :]
 
 
 def _after(block: bytes, position: int, lines: int) -> int:

@@ -15,16 +15,18 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import obstore
 from obstore import exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store
 
-from runs import web
+from runs import storesettings, web
 from runs.execution.locations import STORE, STORE_FOLDER, UnsafeLocation, safe_segments
+from runs.storesettings import StoreSetting
 
 OPTIONS_VARIABLE = "KFDASH_STORE_OPTIONS"
 FETCH_LIMIT = 20 * 1024**3  # bytes of one artifact
@@ -46,15 +48,36 @@ class StoreOptions:
     artifacts_dir: str
     buckets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     allow_private: bool = False  # whether web addresses may lead to this machine and its own network
+    stores: tuple[StoreSetting, ...] = ()  # by prefix; the longest wins over the others and over `buckets`
 
     @classmethod
     def from_environment(cls, artifacts_dir: str) -> StoreOptions:
-        """With what KFDASH_STORE_OPTIONS says, a JSON object of the other fields. Raises NotReadable where it is none."""
+        """With what KFDASH_STORE_OPTIONS says, a JSON object with 'buckets' and 'allow_private', and what KFDASH_STORES says.
+
+        Raises NotReadable where one of them says nothing usable.
+        """
         text = os.environ.get(OPTIONS_VARIABLE) or "{}"
         try:
-            return cls(**{**json.loads(text), "artifacts_dir": artifacts_dir})
+            stores = storesettings.from_environment()
+        except storesettings.WrongSetting as error:
+            raise NotReadable(str(error)) from None
+        try:
+            return cls(**{**json.loads(text), "artifacts_dir": artifacts_dir, "stores": stores})
         except (ValueError, TypeError) as error:
             raise NotReadable(f"{OPTIONS_VARIABLE} must be a JSON object with 'buckets' and 'allow_private': {error}.") from None
+
+    def for_root(self, pipeline_root: str) -> StoreOptions:
+        """With the options that a run's pipeline root has in its query. Raises NotReadable for one that is not known."""
+        try:
+            own = storesettings.of_query(pipeline_root, storesettings.best(self.stores, pipeline_root.partition("?")[0]))
+        except storesettings.WrongSetting as error:
+            raise NotReadable(str(error)) from None
+        return self if own is None else replace(self, stores=(own, *self.stores))
+
+    def config(self, uri: str) -> dict[str, str]:
+        """obstore's configuration for the bucket of a URI."""
+        setting = storesettings.best(self.stores, uri)
+        return setting.config() if setting else dict(self.buckets.get(uri.partition("://")[0], {}))
 
 
 class Opened(NamedTuple):
@@ -89,7 +112,7 @@ def open_store(uri: str, options: StoreOptions) -> Opened:
     if not separator or not bucket or scheme not in _OPENERS:
         raise NotReadable(f"{uri!r} cannot be read: only minio://, s3://, gs://, az:// and http(s):// are known.")
     try:
-        return Opened(_OPENERS[scheme](bucket, dict(options.buckets.get(scheme, {}))), key)
+        return Opened(_OPENERS[scheme](bucket, options.config(uri)), key)
     except (exceptions.BaseError, ValueError) as error:
         raise NotReadable(f"The bucket of {uri} cannot be opened: {_first_line(error)}") from None
 
@@ -132,8 +155,23 @@ def _with_public(config: dict[str, str], public: bool) -> Any:
 
 
 def _client(config: Mapping[str, str]) -> Any:
-    endpoint = config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
-    return {**_TIMES, "allow_http": True} if endpoint.startswith("http://") else _TIMES
+    return {**_TIMES, "allow_http": True} if _endpoint(config).startswith("http://") else _TIMES
+
+
+def _endpoint(config: Mapping[str, str]) -> str:
+    return config.get("endpoint") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
+
+
+def may_sign(uri: str, options: StoreOptions) -> bool:
+    """Whether others can be given addresses of this bucket: it is said so, or its endpoint is not this machine's loopback."""
+    scheme = uri.partition("://")[0]
+    if uri.startswith(STORE) or scheme not in _OPENERS:
+        return False
+    setting = storesettings.best(options.stores, uri)
+    if setting is not None and setting.sign is not None:
+        return setting.sign
+    host = urlsplit(_endpoint(options.config(uri))).hostname or ""
+    return host != "localhost" and not host.startswith("127.") and host != "::1"
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -141,7 +179,7 @@ def _client(config: Mapping[str, str]) -> Any:
 
 def entries(uri: str, options: StoreOptions) -> list[Entry]:
     """The files of an artifact: one with an empty name where it is a file, else all below it. Raises NotReadable."""
-    with _explained(uri):
+    with explained(uri):
         return _entries(open_store(uri, options), uri)
 
 
@@ -186,7 +224,7 @@ def fetch(
         if uri.startswith(("http://", "https://")):
             _fetch_web(uri, part, options, meter)
         else:
-            with _explained(uri):
+            with explained(uri):
                 _fetch_objects(uri, part, options, meter)
         _remove(target)
         os.replace(part, target)
@@ -261,7 +299,7 @@ def _remove(path: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def explained(uri: str) -> Iterator[None]:
     """What obstore raises, as a sentence."""
     try:
         yield
