@@ -16,7 +16,7 @@ def tagged(text: str) -> Q:
 
 def tag_is(key: str, value: str) -> Q:
     """The rows whose tag `key` has exactly this value."""
-    return Q(Exact(_Tag(key), value))
+    return Q(Exact(_Tag(key), value)) & Q(tags__has_key=key)  # false, not unknown, without the tag: it may be negated
 
 
 class _Tag(Func):

@@ -190,6 +190,7 @@ def test_tokens_filter_and_exclude(client: Client, make: Callable[..., Run]) -> 
         "tag:team": [1, 3],
         "tag:team=risk": [1],
         "-tag:team=risk state:running": [3],
+        "-tag:team=risk": [2, 3],
         "NIGHTLY": [2],
         'name:"nightly sweep"': [2],
         "#3": [3],
@@ -198,6 +199,8 @@ def test_tokens_filter_and_exclude(client: Client, make: Callable[..., Run]) -> 
         "version:2": [],
         "started:today": [1, 2, 3] if timezone.now().hour or timezone.now().minute > 4 else None,
         "duration:>10s": [1, 2],
+        "duration:<10s": [],
+        "-duration:>10s": [3],
     }.items():
         if numbers is not None:
             assert sorted(_numbers(_get(client, "/runs/?q=" + query.replace("#", "%23").replace("+", "%2B")))) == numbers, query
