@@ -14,7 +14,7 @@ from runs.executors.kubernetes.diagnosis.podview import PodView
 from runs.executors.kubernetes.diagnosis.refusals import refusal
 from runs.executors.kubernetes.diagnosis.verdict import Diagnosis
 
-__all__ = ["Diagnosis", "diagnose", "refusal"]
+__all__ = ["Diagnosis", "diagnose", "no_result", "refusal"]
 
 Json = Any
 
@@ -48,3 +48,8 @@ def diagnose(
     """
     view = PodView(pod, events, last_lines, peak=peak, nodes=nodes)
     return next((found for look in _LOOKS if (found := look(view)) is not None), None)
+
+
+def no_result(pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]] = ()) -> Diagnosis:
+    """What to say of a pod whose command ended with code 0 while no result of it is found."""
+    return sidecar.no_result(PodView(pod, events))

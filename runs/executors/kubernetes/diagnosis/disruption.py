@@ -11,10 +11,18 @@ from runs.executors.kubernetes.diagnosis.wording import memory, plain
 _VOLUME = re.compile(r'Usage of EmptyDir volume "([^"]+)" exceeds the limit "([^"]+)"')
 _CONTAINER_DISK = re.compile(r"Container (\S+) exceeded its local ephemeral storage limit \"([^\"]+)\"")
 _POD_DISK = re.compile(r"[Ee]phemeral local storage usage exceeds the total limit of containers (\S+?)\.?\s*$")
-_LOW = re.compile(r"The node was low on resource: ([\w.-]+)")
+_LOW = re.compile(r"The node was low on resource: ([\w/-]+)")
 _USED = re.compile(r"Container (\S+) was using (\w+), request is (\w+)")
 _PRESSURE = re.compile(r"The node had condition: \[(\w+)\]")
-_RESOURCES = {"memory": "memory", "ephemeral-storage": "disk", "inodes": "inodes of its disk", "pids": "process numbers"}
+_RESOURCES = {
+    "memory": "memory",
+    "ephemeral-storage": "disk",
+    "inodes": "inodes of its disk",
+    "pids": "process numbers",
+    "MemoryPressure": "memory",
+    "DiskPressure": "disk",
+    "PIDPressure": "process numbers",
+}
 
 
 def look(pod: PodView) -> Diagnosis | None:

@@ -75,7 +75,7 @@ def of_command(pod: PodView) -> Diagnosis | None:
     if ended.reason == "ContainerStatusUnknown":
         said = f"Lost: node {pod.node} cannot say how the step's container ended; the node was probably started anew."
         return loses(said, Cause.NODE_LOST)
-    return _by_code(pod, ended)
+    return _by_code(pod, main, ended)
 
 
 def out_of_memory(limit: str, peak: int | None = None, *, exit_code: int | None = 137) -> Diagnosis:
@@ -101,18 +101,24 @@ def not_started(message: str, main: ContainerView) -> Diagnosis:
     return fails(f"Container could not be started{whose}: {plain(message) or 'the node does not say why'}.", Cause.CONTAINER)
 
 
-def _by_code(pod: PodView, ended: Ended) -> Diagnosis:
+def _by_code(pod: PodView, main: ContainerView, ended: Ended) -> Diagnosis:
     code = ended.code if ended.code is not None else 1
     line = _last_line(pod, ended)
     if code == _FAILED_TO_SAY and line.startswith("kfdash: "):
         told = line.removeprefix("kfdash: ").strip()
         return fails(told[:1].upper() + told[1:], Cause.CONTAINER, exit_code=code)
+    if line.endswith("exec format error"):
+        told = f"Wrong architecture: the program of {main.image} is not for the processor of {pod.node or 'the node'}. "
+        told += "Build the image for it, or choose nodes with the selector kubernetes.io/arch."
+        return fails(told, Cause.IMAGE, retryable=False, exit_code=code)
     number = code - 128
     if code > 128 and number in (*_SIGNALS, signal.SIGPIPE, signal.SIGXFSZ):
         name, meaning = signal.Signals(number).name, _SIGNALS.get(signal.Signals(number), "")
+        if number == signal.SIGKILL and pod.peak:
+            meaning = f"{meaning}; its peak was {size(pod.peak)}"
         said = f"Ended by {name}{f' ({meaning})' if meaning else ''}{f': {line}' if line else '.'}"
         return fails(said, Cause.SIGNAL, exit_code=code)
-    return fails(f"Exit code {code}{f': {line}' if line else '; it printed nothing.'}", Cause.EXIT_CODE, exit_code=code)
+    return fails(f"Exit code {code}{f': {line}' if line else '.'}", Cause.EXIT_CODE, exit_code=code)
 
 
 def _last_line(pod: PodView, ended: Ended) -> str:

@@ -19,11 +19,17 @@ REASONS = frozenset(
         "SignatureValidationFailed",
     }
 )
-_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*": (?:ErrImagePull: )?')
+_BACK_OFF = re.compile(r'^Back-off pulling image "[^"]*"(?:: ErrImagePull)?(?:: )?')
 _HUB = "docker.io"
 _SECRETS = re.compile(r"pull secrets \(([^)]*)\)")
 
-_WRONG_ARCHITECTURE = ("no match for platform", "no matching manifest for", "image operating system", "exec format error")
+_WRONG_ARCHITECTURE = (
+    "no match for platform",
+    "no matching manifest for",
+    "in manifest list for architecture",
+    "image operating system",
+    "exec format error",
+)
 _DENIED = (
     "unauthorized",
     "401 unauthorized",
@@ -86,7 +92,7 @@ def _name_or_policy(pod: PodView, container: ContainerView, message: str) -> Dia
             said = f"Image name not valid: {image!r}{whose} ({why}). Correct the name in the pipeline."
             return fails(said, Cause.IMAGE, retryable=False)
         case "ErrImageNeverPull":
-            node = f"node {pod.node}" if pod.node else "the node"
+            node = pod.node or "the node"
             said = f"Image not on the node: {image}{whose} is not on {node}, and its pull policy is Never. "
             return fails(said + "Load it onto the nodes, or set the policy to IfNotPresent.", Cause.IMAGE, retryable=False)
         case "SignatureValidationFailed":
@@ -99,7 +105,7 @@ def _pull(pod: PodView, container: ContainerView, message: str) -> Diagnosis:
     image, whose, where = container.image, _whose(container), registry(container.image)
     said = message.lower()
     if _has(said, _WRONG_ARCHITECTURE):
-        node = f"node {pod.node}" if pod.node else "the node"
+        node = pod.node or "the node"
         told = f"Wrong architecture: {image}{whose} has nothing for the processor of {node}. "
         told += "Build it for that one, or choose nodes with the selector kubernetes.io/arch."
         return fails(told, Cause.IMAGE, retryable=False)
@@ -107,17 +113,17 @@ def _pull(pod: PodView, container: ContainerView, message: str) -> Diagnosis:
         told = f"Image not pulled yet: {where} allows no more pulls for now. The cluster tries again; a login raises the limit."
         return waits(told, Cause.IMAGE)
     if _has(said, _DENIED):
-        return fails(f"Image not pullable: {where} refuses {image}{whose}. {_login(pod)}", Cause.IMAGE, retryable=False)
+        return fails(f"Image not pullable: {where} refuses {_path(image)}{whose}. {_login(pod)}", Cause.IMAGE, retryable=False)
     if _has(said, _CERTIFICATE):
         told = f"Image not pullable: the node and {where} do not agree on TLS ({plain(message).rpartition(': ')[2]}). "
         return waits(told + "Make the nodes trust its certificate, or name another registry.", Cause.IMAGE)
     if _has(said, _FULL):
-        return waits(f"Image not pullable: the disk of node {pod.node} is full. Free some, or choose another node.", Cause.NODE)
+        return waits(f"Image not pullable: the disk of {pod.node} is full. Free some, or choose another node.", Cause.NODE)
     if (why := next((why for mark, why in _NO_ANSWER.items() if mark in said), None)) is not None:
-        told = f"Image not pullable: {where} cannot be reached for {image}{whose}; {why}. The cluster tries again."
+        told = f"Image not pullable: {where} cannot be reached for {_path(image)}{whose}; {why}. The cluster tries again."
         return waits(told, Cause.IMAGE)
     if _has(said, _ABSENT):
-        told = f"Image not found: {where} has no {image}{whose}. Check its name and tag.{_missing_login(pod)}"
+        told = f"Image not found: {where} has no {_path(image)}{whose}. Check its name and tag.{_missing_login(pod)}"
         return fails(told, Cause.IMAGE, retryable=False)
     return waits(
         f"Image not pullable: {image}{whose}: {plain(message) or container.waiting}. The cluster tries again.", Cause.IMAGE
@@ -128,6 +134,11 @@ def registry(image: str) -> str:
     """The registry that an image's name means: its host, Docker Hub where it names none."""
     first, slash, _ = image.partition("/")
     return first if slash and ("." in first or ":" in first or first == "localhost") else _HUB
+
+
+def _path(image: str) -> str:
+    """An image's name without its registry's host."""
+    return image.removeprefix(f"{registry(image)}/")
 
 
 def _login(pod: PodView) -> str:

@@ -84,10 +84,12 @@ def _sandbox(pod: PodView) -> Diagnosis | None:
     message = str(newest.get("message", ""))
     if (match := _RUNTIME.search(message)) is not None:
         runtime_class = pod.spec.get("runtimeClassName")
-        said = f"Node {pod.node} has no container runtime '{match[1]}', which the runtime class {runtime_class} asks for."
+        said = (
+            f"Runtime missing: {pod.node} has no container runtime '{match[1]}', which the runtime class {runtime_class} asks for."
+        )
         return waits(f"{said} Choose nodes that have it, or drop the class.", Cause.NODE)
     why = plain(message.removeprefix("Failed to create pod sandbox: "))
-    return waits(f"Node {pod.node} cannot make the pod: {why}. It tries again; look at the node's network and runtime.", Cause.NODE)
+    return waits(f"Pod cannot be made: {pod.node} says {why}. It tries again; look at the node's network and runtime.", Cause.NODE)
 
 
 def under_way(pod: PodView) -> Diagnosis | None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from runs.engine.model import Phase
 from runs.executors.kubernetes.diagnosis.podview import text
+from runs.executors.kubernetes.diagnosis.requests import amount_of
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, fails, waits
-from runs.executors.kubernetes.diagnosis.wording import memory, plain
+from runs.executors.kubernetes.diagnosis.wording import plain
 
 Json = Any
 
@@ -19,6 +20,7 @@ _ACCOUNT = re.compile(r'serviceaccount "([^"]+)" not found')
 _PRIORITY = re.compile(r"no PriorityClass with name (\S+) was found")
 _RUNTIME = re.compile(r'RuntimeClass "([^"]+)" not found')
 _STANDARD = re.compile(r'violates PodSecurity "([\w-]+):[^"]*": (.*)$', re.DOTALL)
+_RULE = re.compile(r"(?:^|, )([^,()]+?) \([^)]*\)")
 _LIMIT = re.compile(r"(maximum|minimum) (\S+) usage per (?:Container|Pod) is ([^,]+), but (?:limit|request) is (\S+?)\.?$")
 _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request(?: without explanation|: (.*))?$', re.DOTALL)
 _WEBHOOK_SILENT = re.compile(r'failed calling webhook "([^"]+)"')
@@ -65,9 +67,8 @@ def _quota(message: str) -> Diagnosis | None:
         parts = []
         for resource, asked in _PAIR.findall(match["asked"]):
             if resource in most:
-                parts.append(
-                    f"{resource}: {memory(asked)} asked, {memory(used.get(resource, '0'))} of {memory(most[resource])} used"
-                )
+                taken, all_of_it = amount_of(resource, used.get(resource, "0")), amount_of(resource, most[resource])
+                parts.append(f"{resource}: {amount_of(resource, asked)} asked, {taken} of {all_of_it} used")
         said = f"Quota reached: {match['quota']} of the namespace has no room ({'; '.join(parts)})."
         return waits(f"{said} It starts when there is room.", Cause.QUOTA, Phase.QUEUED)
     if (match := _QUOTA_UNSET.search(message)) is not None:
@@ -85,12 +86,14 @@ def _admission(message: str) -> Diagnosis:
     if (match := _RUNTIME.search(message)) is not None:
         return fails(f"No such runtime class: the cluster has no {match[1]}.", Cause.MISSING, retryable=False)
     if (match := _STANDARD.search(message)) is not None:
-        said = f"Refused by the namespace: its pod security standard '{match[1]}' does not allow {plain(match[2])}."
+        rules = ", ".join(_RULE.findall(match[2])) or plain(match[2])
+        said = f"Refused by the namespace: the pod breaks its security standard '{match[1]}' ({rules}). "
+        said += "Set the step's security context, or use a namespace of another standard."
         return fails(said, Cause.REFUSED, retryable=False)
     if (match := _LIMIT.search(message)) is not None:
         bound = "at most" if match[1] == "maximum" else "at least"
-        said = f"Limit range: a step may have {bound} {memory(match[3])} of {match[2]} in this namespace; this one wants "
-        return fails(f"{said}{memory(match[4])}.", Cause.REFUSED, retryable=False)
+        said = f"Limit range: a step may have {bound} {amount_of(match[2], match[3])} of {match[2]} in this namespace; "
+        return fails(f"{said}this one wants {amount_of(match[2], match[4])}.", Cause.REFUSED, retryable=False)
     if (match := _WEBHOOK.search(message)) is not None:
         said = f"Refused by the cluster's own rules ({match[1]}): {plain(match[2] or 'it does not say why')}."
         return fails(said, Cause.REFUSED, retryable=False)

@@ -19,8 +19,13 @@ def asked_for(spec: Mapping[str, Json], resource: str) -> str:
             amount = mapping(wanted.get("requests")).get(resource) or mapping(wanted.get("limits")).get(resource)
             if amount is None:
                 return ""
-            return memory(str(amount)) if resource in ("memory", "ephemeral-storage") else str(amount)
+            return f"{amount} CPU" if resource == "cpu" else amount_of(resource, str(amount))
     return ""
+
+
+def amount_of(resource: str, amount: str) -> str:
+    """An amount of a resource: `512 MiB` for memory and disk (also in a quota: `requests.memory`), else as it is."""
+    return memory(amount) if amount != "0" and ("memory" in resource or "storage" in resource) else amount
 
 
 def selector_text(spec: Mapping[str, Json]) -> str:

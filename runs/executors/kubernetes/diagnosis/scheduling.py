@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runs.engine.model import Phase
-from runs.executors.kubernetes.diagnosis import preparing
+from runs.executors.kubernetes.diagnosis import nodes, preparing
 from runs.executors.kubernetes.diagnosis.podview import PodView, listed, mapping, text
 from runs.executors.kubernetes.diagnosis.requests import asked_for, selector_text
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, tells, waits
@@ -39,7 +39,7 @@ class Unscheduled:
     nodes: int
     counted: tuple[Counted, ...]
     about_pod: str  # what holds for all nodes, said without counting
-    too_large: bool  # not even an empty node would do
+    too_large: bool  # not even an empty node would do, as far as the scheduler says
 
 
 def read(message: str) -> Unscheduled:
@@ -104,34 +104,37 @@ def _nodes(pod: PodView, found: Unscheduled) -> Diagnosis:
             return waits("Cannot be scheduled: the cluster has no nodes. Add one.", Cause.UNSCHEDULABLE, Phase.QUEUED)
         said = plain(found.about_pod) or "the scheduler does not say why"
         return waits(f"Cannot be scheduled: {said}.", Cause.UNSCHEDULABLE, Phase.QUEUED)
-    room = all(_is_room(one.reason) for one in found.counted)
-    of = f"{found.nodes} nodes" if found.nodes != 1 else "the only node"
-    parts = [_part(pod, one, found) for one in found.counted]
-    if room and not found.too_large:
-        said = f"Waits for room: {_sum(parts, found, of)}. It starts when others end."
-        return tells(said, Cause.WAITS_FOR_ROOM, Phase.QUEUED)
-    return waits(f"Cannot be scheduled: {_sum(parts, found, of)}. {_advice(found)}", Cause.UNSCHEDULABLE, Phase.QUEUED)
+    scarce = [one for one in found.counted if _is_room(one.reason)]
+    never = nodes.too_large(pod) if pod.nodes else found.too_large
+    reasons = _named(pod) or _counted(pod, found, never)
+    if scarce and not never:
+        return tells(f"Waits for room: {reasons}. It starts when others end.", Cause.WAITS_FOR_ROOM, Phase.QUEUED)
+    return waits(f"Cannot be scheduled: {reasons}. {_advice(found)}", Cause.UNSCHEDULABLE, Phase.QUEUED)
 
 
-def _sum(parts: list[str], found: Unscheduled, of: str) -> str:
+def _named(pod: PodView) -> str:
+    return "; ".join(nodes.predicates(pod))
+
+
+def _counted(pod: PodView, found: Unscheduled, never: bool) -> str:
+    parts = [_part(pod, one, never) for one in found.counted]
     if found.nodes == 1:
-        return f"{of} {joined(parts)}"
-    told = [f"{one.count} {part}" for one, part in zip(found.counted, parts, strict=True)]
-    return f"of {of}, {joined(told)}"
+        return f"the only node {joined(parts)}"
+    return f"of {found.nodes} nodes, {joined([f'{one.count} {part}' for one, part in zip(found.counted, parts, strict=True)])}"
 
 
 def _is_room(reason: str) -> bool:
     return reason.startswith("Insufficient ") or reason == "Too many pods"
 
 
-def _part(pod: PodView, one: Counted, found: Unscheduled) -> str:
+def _part(pod: PodView, one: Counted, never: bool) -> str:
     """One reason as a predicate: `has no …`, `does not …` (`have`, `do` for several nodes)."""
     has, does, be = ("has", "does", "is") if one.count == 1 else ("have", "do", "are")
     reason = one.reason
     if reason.startswith("Insufficient "):
         resource = reason.removeprefix("Insufficient ")
         asked = asked_for(pod.spec, resource)
-        enough = f"{has} not enough {resource}" if found.too_large else f"{has} not enough {resource} free"
+        enough = f"{has} not enough {'CPU' if resource == 'cpu' else resource}" if never else f"{has} not enough {resource} free"
         return f"{enough}{f' (the step asks for {asked})' if asked else ''}"
     if "taint" in reason:
         match = _TAINT.search(reason)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from runs.executors.kubernetes.diagnosis import ending
 from runs.executors.kubernetes.diagnosis.podview import LAUNCHER, MAIN, ContainerView, Ended, PodView
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, fails, waits
 from runs.executors.kubernetes.diagnosis.wording import memory, plain
 
+_NO_MODULE = re.compile(r"No module named '[^']+'")
 _GIVEN_UP = 4  # restarts of a launcher, about a minute and a half of the cluster's back-off
 
 
@@ -48,9 +51,7 @@ def look(pod: PodView) -> Diagnosis | None:
 
 def _launcher(pod: PodView, launcher: ContainerView) -> Diagnosis | None:
     ended = launcher.ended or (launcher.ended_before if launcher.waiting == "CrashLoopBackOff" else None)
-    if ended is None and launcher.restarts >= 2:  # it is up for the moment, and will fall again
-        ended = launcher.ended_before
-    if ended is None:
+    if ended is None or (ended.code == 0 and pod.newest("FailedPostStartHook") is None):
         return None
     times = f" ({launcher.restarts} restarts)" if launcher.restarts > 1 else ""
     said = f"kfdash's launcher fails in this pod{times}: {_launcher_end(pod, launcher, ended)}"
@@ -65,9 +66,21 @@ def _launcher_end(pod: PodView, launcher: ContainerView, ended: Ended) -> str:
         return f"its hook could not lay kfdash's program into the pod. Is {launcher.image} the image of this kfdash (KFDASH_IMAGE)?"
     if ended.reason in ("StartError", "ContainerCannotRun"):
         return f"it cannot be started, {plain(ended.message)}. Is {launcher.image} the image of this kfdash (KFDASH_IMAGE)?"
-    if "No module named" in ended.message:
-        return f"{plain(ended.message.splitlines()[-1])}. Is {launcher.image} the image of this kfdash (KFDASH_IMAGE)?"
+    if (match := _NO_MODULE.search(ended.message)) is not None:
+        return f"{match[0]}. Is {launcher.image} the image of this kfdash (KFDASH_IMAGE)?"
     return f"exit code {ended.code}{_said(ended)}. The cluster starts it again."
+
+
+def no_result(pod: PodView) -> Diagnosis:
+    """That the step's command ended well and no result of it arrived."""
+    launcher = pod.container(LAUNCHER)
+    ended = launcher.ended if launcher is not None else None
+    why = "kfdash's launcher told nothing of it"
+    if ended is not None and ended.reason == "OOMKilled":
+        why = "kfdash's launcher ran out of memory"
+    elif ended is not None and ended.code:
+        why = f"kfdash's launcher ended with exit code {ended.code}{_said(ended)}"
+    return fails(f"No result: the command ended well, but {why}, so its outputs are not stored.", Cause.LAUNCHER, exit_code=0)
 
 
 def _said(ended: Ended) -> str:

@@ -37,7 +37,7 @@ def _told(pod: PodView, message: str) -> Diagnosis | None:
         kind = _NOUNS[match[1]]
         return missing_key(kind, _source(pod, volume), match[2])
     if (match := _DRIVER.search(message)) is not None:
-        said = f"Volume not mountable: node {pod.node} has no storage driver {match[1]}, which volume {volume} needs."
+        said = f"Volume not mountable: {pod.node} has no storage driver {match[1]}, which volume {volume} needs."
         return waits(f"{said} Install it, or choose nodes that have it.", Cause.VOLUME)
     if "Multi-Attach" in message:
         said = f"Volume in use: {volume} is attached to another node, and can be on one only. It is mounted when it is free there."
@@ -47,7 +47,7 @@ def _told(pod: PodView, message: str) -> Diagnosis | None:
     output = _OUTPUT.search(message)
     why = plain(output[1] if output else message.partition(" : ")[2] or message)
     why = why.removeprefix("mount: ").removeprefix(f"{volume}: ")
-    return waits(f"Volume not mountable: {volume or 'a volume'} on node {pod.node}: {why}. The cluster tries again.", Cause.VOLUME)
+    return waits(f"Volume not mountable: {volume or 'a volume'} on {pod.node}: {why}. The cluster tries again.", Cause.VOLUME)
 
 
 def _source(pod: PodView, volume: str) -> str:
