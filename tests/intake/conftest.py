@@ -25,6 +25,7 @@ from runs.facts import decode  # noqa: E402
 from runs.intake import app  # noqa: E402
 from runs.launcher.tokens import Claims, issue  # noqa: E402
 from runs.stores import store_options  # noqa: E402
+from tests import buckets  # noqa: E402
 from tests.django.documents import chain  # noqa: E402
 from tests.django.driving import artifact, launched, succeed  # noqa: E402
 
@@ -133,3 +134,17 @@ def pod(transactional_db: None, intake_port: int, place: pathlib.Path, told: lis
     succeed(run, "root/s0", artifacts={"data": [artifact(uri)]}, Output=1)
     told.clear()
     return pod_of(intake_port, run, "root/s1")
+
+
+@pytest.fixture(scope="session")
+def s3_server(pytestconfig: pytest.Config) -> Iterator[str]:
+    """The address of a real S3 server."""
+    assert pytestconfig.cache is not None
+    with buckets.serving(pathlib.Path(pytestconfig.cache.mkdir("moto"))) as address:
+        yield address
+
+
+@pytest.fixture
+def bucket(s3_server: str) -> str:
+    """The name of an empty bucket."""
+    return buckets.new_bucket(s3_server)
