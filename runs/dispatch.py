@@ -12,16 +12,17 @@ from django.utils import timezone
 
 from kfdash import outbox
 from runs import models
-from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Kind
+from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptStopped, Fact, Kind, Phase
 from runs.executing import executor
 from runs.execution.order import attempt_name
-from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable
+from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable, NotNow
 from runs.facts import encode
 from runs.ordering import complete_orders
 
 log = logging.getLogger(__name__)
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
+_PATIENT_TRIES = 2  # after which an executor that cannot be reached is worth a word on the page
 
 
 def carry_out(order_ids: Sequence[int]) -> None:
@@ -44,14 +45,20 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
             _done([order])
     if ready:
         try:
-            refused = executor().start([built for _, built in ready.values()])
+            refused, waiting, some_wait = executor().start([built for _, built in ready.values()]), {}, False
+        except NotNow as some:
+            refused, waiting, some_wait = some.refused, some.waiting, True
         except ExecutorUnavailable as error:
-            _again([order for order, _ in ready.values()], str(error))
-        else:
-            for name, sentence in refused.items():
-                order = ready[name][0]
-                _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
-            _done([order for order, _ in ready.values()])
+            refused, waiting, some_wait = {}, dict.fromkeys(ready, str(error)), False
+        for name, sentence in refused.items():
+            order = ready[name][0]
+            _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
+        _done([order for name, (order, _) in ready.items() if name not in waiting])
+        for name, sentence in waiting.items():
+            order = ready[name][0]
+            _again([order], sentence)
+            if some_wait or order.tries >= _PATIENT_TRIES:
+                _tell(order, AttemptProgressed(order.path, order.attempt, Phase.QUEUED, timezone.now(), sentence, attention=True))
     for order in orders:
         if order.task_kind == Kind.IMPORTER:
             outbox.enqueue("runs.jobs.import_artifact", order.pk)
@@ -80,10 +87,12 @@ def _carry_out_stops(orders: list[models.Order]) -> None:
             continue
         keys = [key_of(str(order.run_id), order.path, order.attempt) for order in mine]
         try:
-            executor().stop(keys, grace=0 if force else settings.STOP_GRACE)
+            known = executor().stop(keys, grace=0 if force else settings.STOP_GRACE)
         except ExecutorUnavailable as error:
             _again(mine, str(error))
         else:
+            for seen in known:
+                outbox.hand_over(seen.run_id, [encode(seen.fact)])
             _done(mine)
     for order in orders:
         if order.task_kind != Kind.CONTAINER:  # carried out within moments, or not at all: there is nothing to stop

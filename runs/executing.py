@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import pathlib
 from functools import cache
+from typing import Any
 
+import yaml
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from runs.executors.base import Executor
 from runs.executors.fake import FakeExecutor
+from runs.executors.kubernetes.config import Config
 from runs.executors.local.executor import LocalExecutor
+from runs.stores import store_options
 
 
 @cache
@@ -17,6 +22,50 @@ def executor() -> Executor:
     """The executor that KFDASH_EXECUTOR names."""
     if settings.EXECUTOR == "local":
         return LocalExecutor(str(settings.RUNTIME_DIR / "host.sock"))
+    if settings.EXECUTOR == "kubernetes":
+        return _kubernetes()
     if settings.EXECUTOR == "fake":
         return FakeExecutor()
-    raise ImproperlyConfigured(f"KFDASH_EXECUTOR is {settings.EXECUTOR!r}; it must be 'local'.")
+    raise ImproperlyConfigured(f"KFDASH_EXECUTOR is {settings.EXECUTOR!r}; it must be 'local' or 'kubernetes'.")
+
+
+def _kubernetes() -> Executor:
+    try:
+        from runs.executors.kubernetes.executor import KubernetesExecutor  # noqa: PLC0415  # an optional package
+    except ImportError as error:
+        raise ImproperlyConfigured(f"Steps as pods need an optional package ({error}): pip install 'kfdash[kubernetes]'.") from None
+    return KubernetesExecutor(kubernetes_config())
+
+
+def kubernetes_config() -> Config:
+    """What the settings say of steps as pods. Raises ImproperlyConfigured."""
+    return Config(
+        image=settings.IMAGE,
+        launcher_url=settings.LAUNCHER_URL,
+        key=settings.LAUNCHER_KEY,
+        installation=settings.INSTALLATION,
+        results_root=settings.RESULTS_ROOT,
+        store_options=store_options(),
+        logs_dir=str(settings.LOGS_DIR),
+        kubeconfig=settings.KUBECONFIG,
+        context=settings.KUBE_CONTEXT,
+        namespace=settings.POD_NAMESPACE,
+        pod_template=_template(settings.POD_TEMPLATE),
+        pod_ttl=settings.POD_TTL,
+        failed_pod_ttl=settings.FAILED_POD_TTL,
+        start_timeout=settings.START_TIMEOUT,
+        grace=settings.STOP_GRACE,
+    )
+
+
+def _template(path: str) -> dict[str, Any]:
+    """The site-wide pod template; empty without one."""
+    if not path:
+        return {}
+    try:
+        found = yaml.safe_load(pathlib.Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise ImproperlyConfigured(f"The pod template that KFDASH_POD_TEMPLATE names cannot be read: {error}") from None
+    if not isinstance(found, dict) or set(found) - {"apiVersion", "kind", "metadata", "spec"}:
+        raise ImproperlyConfigured(f"{path}, which KFDASH_POD_TEMPLATE names, must be a pod with 'metadata' and 'spec'.")
+    return {key: found[key] for key in ("metadata", "spec") if found.get(key)}

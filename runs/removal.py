@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 def remove_run(run_id: str, pipeline_root: str, running: Sequence[tuple[str, int]]) -> None:
     """Ends the attempts named by path and number, and deletes the run's logs, workspace and artifacts. Safe to call twice."""
     keys = [key_of(run_id, path, number) for path, number in running]
-    if keys:
-        try:
-            executor().stop(keys, grace=0)
-            executor().forget(keys)
-        except ExecutorUnavailable as error:
+    try:
+        executor().stop(keys, grace=0)
+        executor().forget(keys)
+        executor().clear(run_id)
+    except ExecutorUnavailable as error:
+        if keys or settings.EXECUTOR == "kubernetes":
             log.warning("Attempts of the deleted run %s could not be ended: %s", run_id, error)
     workspace = pathlib.Path(settings.HOST_DIR) / "workspaces" / run_id
     for folder in (pathlib.Path(settings.LOGS_DIR) / run_id, workspace, _own_folder(pipeline_root, run_id)):

@@ -41,6 +41,14 @@ def read(root: str, options: StoreOptions, run_id: str, name: str) -> Result | N
     return result
 
 
+def forget(root: str, options: StoreOptions, run_id: str, name: str) -> None:
+    """Deletes the document of an attempt, if there is one. Raises NotReadable."""
+    uri = _uri(root, run_id, name)
+    opened = open_store(uri, options)
+    with explained(uri), contextlib.suppress(FileNotFoundError):
+        obstore.delete(opened.store, opened.key)
+
+
 def remove(root: str, options: StoreOptions, run_id: str) -> None:
     """Deletes all documents of a run. Raises NotReadable."""
     uri = f"{root}/{run_id}"

@@ -82,7 +82,19 @@ KUBERNETES_EXECUTOR_CONFIG: Shape = {
     "emptyDirMounts": [{"volumeName": TEXT, "mountPath": TEXT, "medium": TEXT, "sizeLimit": TEXT}],
     "enabledSharedMemory": {"volumeName": TEXT, "size": TEXT},
     "securityContext": {"runAsUser": WHOLE, "runAsGroup": WHOLE, "runAsNonRoot": FLAG},
-    "initContainers": [{"name": TEXT, "image": TEXT, "command": [TEXT], "args": [TEXT], "env": ANY, "restartPolicy": TEXT}],
+    "initContainers": [
+        {
+            "name": TEXT,
+            "image": TEXT,
+            "command": [TEXT],
+            "args": [TEXT],
+            "env": [{"name": TEXT, "value": TEXT}],
+            "volumeMounts": [{"volumeName": TEXT, "mountPath": TEXT}],
+            "restartPolicy": TEXT,
+            "resources": {"requests": TEXTS, "limits": TEXTS},
+        }
+    ],
+    "podResourceClaims": [{"resourceClaimTemplateName": TEXT, "resourceClaimJson": INPUT}],
 }
 
 CREATE_CLAIM_IMAGE = "argostub/createpvc"
@@ -174,6 +186,7 @@ _NOT_HONOURED: Mapping[str, str] = {
     "enabledSharedMemory": "The size of shared memory is not set here; the machine's own is used.",
     "securityContext": "The security context has no effect here: the step runs as the user of this server.",
     "initContainers": "Init containers and sidecars are not started here.",
+    "podResourceClaims": "Resource claims are not made here: the step sees this machine's own devices.",
 }
 _CLAIMS: Mapping[str, str] = {
     CREATE_CLAIM_IMAGE: "The step makes a Kubernetes volume claim, which only a cluster can.",

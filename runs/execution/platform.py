@@ -187,9 +187,9 @@ def _content(
     if "RESOURCES" in listed:
         found["resources"] = pod_resources(resources)
     if "ENV" in listed:
-        found["env"] = [{"name": name, "value": value} for name, value in env] + _env_from(platform)
+        found["env"] = [{"name": name, "value": value} for name, value in env] + env_from(platform)
     if "KUBERNETES_AFFINITY" in listed:
-        found["affinity"] = _pod_affinity(platform.get("nodeAffinity", ()))
+        found["affinity"] = pod_affinity(platform.get("nodeAffinity", ()))
     if "KUBERNETES_TOLERATIONS" in listed:
         found["tolerations"] = platform.get("tolerations")
     if "KUBERNETES_NODE_SELECTOR" in listed:
@@ -208,7 +208,8 @@ def pod_resources(resources: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {key: value for key, value in (("limits", limits), ("requests", requests)) if value}
 
 
-def _env_from(platform: Mapping[str, Json]) -> list[dict[str, Json]]:
+def env_from(platform: Mapping[str, Json]) -> list[dict[str, Json]]:
+    """A container's variables that come from secrets, config maps and the pod's own fields."""
     found: list[dict[str, Json]] = []
     for setting, reference, member, key in (
         ("secretAsEnv", "secretKeyRef", "secretName", "secretKey"),
@@ -225,7 +226,8 @@ def _env_from(platform: Mapping[str, Json]) -> list[dict[str, Json]]:
     return found
 
 
-def _pod_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
+def pod_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
+    """A pod's `affinity` out of `nodeAffinity` settings; empty where there are none."""
     required: list[Json] = []
     preferred: list[Json] = []
     whole: dict[str, Json] = {}

@@ -23,6 +23,7 @@ __all__ = [
     "FactObserved",
     "LogLine",
     "LogObserved",
+    "NotNow",
     "Observation",
 ]
 
@@ -76,8 +77,11 @@ class Executor(Protocol):
         All attempts of a task share the URIs of their outputs: what an earlier one left there is removed before it runs.
         """
 
-    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> None:
-        """Ends attempts; `grace` in seconds, 0 at once. An attempt it never had is observed as AttemptStopped."""
+    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> Sequence[FactObserved]:
+        """Ends attempts; `grace` in seconds, 0 at once. An attempt it never had is observed as AttemptStopped.
+
+        Returns what it knows at once; whoever calls hands it on, because nobody may observe in this process.
+        """
 
     def observe(self) -> Iterator[Sequence[Observation]]:
         """Yields batches of observations as they come, for ever; what happened before the call is not repeated."""
@@ -88,12 +92,24 @@ class Executor(Protocol):
     def forget(self, attempts: Sequence[AttemptKey]) -> None:
         """Their ends are recorded: what is kept for them (not logs, not artifacts) can go."""
 
+    def clear(self, run_id: str) -> None:
+        """The run is deleted: nothing that is kept for it stays. Its attempts were stopped and forgotten."""
+
     def close(self) -> None:
         """Lets go of connections."""
 
 
 class ExecutorUnavailable(Exception):
     """The executor cannot be reached now; the order stays due and is sent again. The message is for people."""
+
+
+class NotNow(ExecutorUnavailable):
+    """Some of the attempts cannot be started now, by name with the sentence why; the others were, or were refused."""
+
+    def __init__(self, waiting: Mapping[str, str], refused: Mapping[str, str]) -> None:
+        super().__init__(next(iter(waiting.values())))
+        self.waiting = waiting
+        self.refused = refused
 
 
 class ClaimRefused(Exception):

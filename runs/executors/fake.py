@@ -118,7 +118,7 @@ class FakeExecutor:
                 self._queue(attempt)
         return refused
 
-    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> None:
+    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> Sequence[FactObserved]:
         """Ends attempts at once, those that ignore it after `grace` seconds."""
         with self._changed:
             for key in attempts:
@@ -127,6 +127,7 @@ class FakeExecutor:
                     self._tell([FactObserved(key.run_id, AttemptStopped(key.path, key.number, datetime.now(UTC)))])
                 elif attempt.end is None:
                     self._stop(attempt, grace)
+        return ()
 
     def observe(self) -> Iterator[Sequence[Observation]]:
         """Batches as they come, until the executor is closed."""
@@ -152,6 +153,9 @@ class FakeExecutor:
                 attempt = self._attempts.get(key.name)
                 if attempt is not None and attempt.end is not None:
                     del self._attempts[key.name]
+
+    def clear(self, run_id: str) -> None:
+        """Nothing is left of a run whose attempts are forgotten."""
 
     def close(self) -> None:
         """Ends all observing and the thread."""

@@ -46,10 +46,11 @@ class LocalExecutor:
         answer = self._ask({"do": "start", "orders": [dataclasses.asdict(order) for order in orders]}) if orders else {}
         return dict(answer)
 
-    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> None:
+    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> Sequence[FactObserved]:
         """Ends attempts; one that the host never had is observed as stopped. Raises ExecutorUnavailable."""
         if attempts:
             self._ask({"do": "stop", "attempts": _keys(attempts), "grace": grace})
+        return ()
 
     def look(self, attempts: Sequence[AttemptKey]) -> Sequence[FactObserved]:
         """What the host knows of these attempts. Raises ExecutorUnavailable."""
@@ -60,6 +61,9 @@ class LocalExecutor:
         """What the host keeps of these attempts can go. Raises ExecutorUnavailable."""
         if attempts:
             self._ask({"do": "forget", "attempts": _keys(attempts)})
+
+    def clear(self, run_id: str) -> None:
+        """Nothing is left of a run whose attempts are forgotten; its workspace is a folder of the installation."""
 
     def observe(self) -> Iterator[Sequence[Observation]]:
         """Batches of what happens, for ever: a host that is away is waited for, and joined again.

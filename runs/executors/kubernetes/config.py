@@ -1,0 +1,34 @@
+"""What the Kubernetes executor must be told about its installation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runs.store import StoreOptions
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Config:
+    """The installation, as far as pods are concerned. Times are seconds."""
+
+    image: str  # of the launcher beside each step
+    launcher_url: str  # where pods reach intake: http://host:port
+    key: bytes  # signs the tokens of attempts
+    installation: str  # tells our pods from those of others; a label's value
+    results_root: str  # where result documents lie
+    store_options: StoreOptions
+    logs_dir: str = ""  # where the logs of steps lie that have no launcher
+    kubeconfig: str = ""  # empty: ~/.kube/config, or the pod's own service account
+    context: str = ""  # empty: the kubeconfig's current one
+    namespace: str = ""  # empty: the context's
+    pod_template: Mapping[str, Json] = field(default_factory=dict)  # merges in underneath every pod
+    pod_ttl: float = 3600.0  # how long a pod is kept once its end is recorded
+    failed_pod_ttl: float = 86400.0
+    start_timeout: float = 3600.0  # how long a pod may wait for being started
+    grace: float = 30.0  # between SIGTERM and SIGKILL
+    launcher_cpu: str = "20m"  # what the launcher asks for; it may use more
+    launcher_memory: str = "64Mi"

@@ -1,0 +1,163 @@
+"""How attempts ended: the result document first, then what the pod tells; and what is done with pods that are over."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from runs import results
+from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, Fact
+from runs.execution.locations import STORE
+from runs.execution.result import Cause, InvalidResult, Result
+from runs.executors.base import AttemptKey, ExecutorUnavailable, LogObserved
+from runs.executors.kubernetes import podlog
+from runs.executors.kubernetes.client import Client, Refused, core_path
+from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.diagnosis import diagnose
+from runs.executors.kubernetes.manifest import FINALIZER, INSTALLATION
+from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact
+from runs.store import NotReadable
+
+Json = Any
+
+_STRATEGIC = "application/strategic-merge-patch+json"
+_NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+_PAGE = 500
+
+
+class Ends:
+    """Reads ends and removes what is left. Knows nothing of who follows the pods."""
+
+    def __init__(self, client: Client, config: Config) -> None:
+        self._client = client
+        self._config = config
+        self.documents_are_near = config.results_root.startswith(STORE)  # on our own disk: looking costs nothing
+
+    def document(self, key: AttemptKey) -> Fact | None:
+        """The end that the launcher announced, if it did. Raises ExecutorUnavailable where the store does not answer."""
+        try:
+            result = results.read(self._config.results_root, self._config.store_options, key.run_id, key.name)
+        except InvalidResult as error:
+            reason = f"What the step's launcher told of its end cannot be taken. {error}"
+            return AttemptFailed(key.path, key.number, datetime.now(UTC), reason, Cause.OUTPUTS)
+        except NotReadable as error:
+            raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
+        return self._as_fact(result, key) if result is not None else None
+
+    @staticmethod
+    def _as_fact(result: Result, key: AttemptKey) -> Fact:
+        return result.to_fact(key.path, key.number)
+
+    def read(
+        self, seen: Seen, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]], *, wait: bool
+    ) -> tuple[Fact, bool, list[LogObserved]] | None:
+        """The end's fact, whether by document, and the log where it had to be taken from the cluster. None: wait a moment."""
+        if seen.end is None:
+            return None
+        if seen.has_launcher and (fact := self.document(seen.key)) is not None:
+            return fact, True, []
+        if wait:
+            return None
+        logged = podlog.take(self._client, self._config.logs_dir, seen) if seen.end.exit_code is not None else None
+        lines = [line.text for line in logged.lines if line.stream != "k"][-10:] if logged else []
+        return end_fact(seen, seen.end, diagnose(pod, events, lines)), False, [logged] if logged else []
+
+    def forget_document(self, key: AttemptKey) -> None:
+        """The end is recorded: its document can go. Raises ExecutorUnavailable."""
+        try:
+            results.forget(self._config.results_root, self._config.store_options, key.run_id, key.name)
+        except NotReadable as error:
+            raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
+
+    # --- ends that no pod tells ---
+
+    def of_vanished(self, seen: Seen) -> Fact:
+        """The end of an attempt whose pod is gone together with its finalizer."""
+        with contextlib.suppress(ExecutorUnavailable):
+            if (fact := self.document(seen.key)) is not None:
+                return fact
+        now = datetime.now(UTC)
+        if seen.stopped:
+            return AttemptStopped(seen.key.path, seen.key.number, now)
+        return AttemptLost(seen.key.path, seen.key.number, now, "The step's pod was taken away from the cluster by somebody else.")
+
+    @staticmethod
+    def lost_node(seen: Seen, now: datetime) -> Fact:
+        """The end of one whose node does not answer any more."""
+        if seen.stopped:
+            return AttemptStopped(seen.key.path, seen.key.number, now)
+        return AttemptLost(seen.key.path, seen.key.number, now, "The node that the step ran on does not answer any more.")
+
+    @staticmethod
+    def waited_too_long(seen: Seen, now: datetime, why: str) -> Fact:
+        """The end of one that could not be started for too long."""
+        reason = f"The step could not be started for {int((now - seen.at).total_seconds() // 60)} minutes. {why}".strip()
+        return AttemptFailed(seen.key.path, seen.key.number, now, reason, "start-timeout", retryable=False)
+
+    # --- pods that are over ---
+
+    def still_there(self, key: AttemptKey) -> bool:
+        """Whether there is such a pod."""
+        try:
+            self._client.request("GET", core_path(self._client.namespace, "pods", key.name), accept=_as_metadata())
+        except Refused as refused:
+            return refused.status != 404
+        return True
+
+    def delete(self, key: AttemptKey, *, grace: int | None = None) -> bool:
+        """Has a pod deleted, its finalizer stays; whether there was one. Raises ExecutorUnavailable."""
+        body = {"gracePeriodSeconds": grace} if grace is not None else None
+        try:
+            self._client.request("DELETE", core_path(self._client.namespace, "pods", key.name), body=body)
+        except Refused as refused:
+            if refused.status == 404:
+                return False
+            raise ExecutorUnavailable(str(refused)) from None
+        return True
+
+    def release(self, name: str) -> None:
+        """An attempt's end is recorded: its pod may go whenever it does."""
+        patch = {
+            "metadata": {
+                "labels": {RECORDED: "true"},
+                "annotations": {RECORDED_AT: str(int(time.time()))},
+                "$deleteFromPrimitiveList/finalizers": [FINALIZER],
+            }
+        }
+        with _if_there():
+            self._client.request("PATCH", core_path(self._client.namespace, "pods", name), body=patch, content_type=_STRATEGIC)
+
+    def sweep(self) -> None:
+        """Deletes recorded pods whose time is over. Raises ExecutorUnavailable and Refused."""
+        for phase, keep in (("=Succeeded", self._config.pod_ttl), ("!=Succeeded", self._config.failed_pod_ttl)):
+            for metadata in self._recorded(f"status.phase{phase}"):
+                told = metadata.get("annotations", {}).get(RECORDED_AT, "0")
+                if time.time() - (int(told) if told.isdecimal() else 0) > keep and "deletionTimestamp" not in metadata:
+                    with _if_there():
+                        self._client.request("DELETE", core_path(self._client.namespace, "pods", metadata["name"]))
+
+    def _recorded(self, fields: str) -> Iterator[Mapping[str, Json]]:
+        selector = f"{INSTALLATION}={self._config.installation},{RECORDED}"
+        query: dict[str, Json] = {"labelSelector": selector, "fieldSelector": fields, "limit": _PAGE}
+        while True:
+            answer = self._client.request("GET", core_path(self._client.namespace, "pods"), query=query, accept=_NAMES_ONLY)
+            yield from [item["metadata"] for item in answer["items"]]
+            query["continue"] = answer["metadata"].get("continue", "")
+            if not query["continue"]:
+                return
+
+
+def _as_metadata() -> str:
+    return "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+
+@contextlib.contextmanager
+def _if_there() -> Iterator[None]:
+    try:
+        yield
+    except Refused as refused:
+        if refused.status != 404:
+            raise
