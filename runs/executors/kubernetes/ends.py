@@ -118,8 +118,8 @@ class Ends:
             raise ExecutorUnavailable(str(refused)) from None
         return True
 
-    def release(self, name: str) -> None:
-        """An attempt's end is recorded: its pod may go whenever it does."""
+    def release(self, name: str) -> dict[str, Json] | None:
+        """An attempt's end is recorded: its pod may go whenever it does. The pod as it is; None where it is gone already."""
         patch = {
             "metadata": {
                 "labels": {RECORDED: "true"},
@@ -127,8 +127,11 @@ class Ends:
                 "$deleteFromPrimitiveList/finalizers": [FINALIZER],
             }
         }
+        path = core_path(self._client.namespace, "pods", name)
         with _if_there():
-            self._client.request("PATCH", core_path(self._client.namespace, "pods", name), body=patch, content_type=_STRATEGIC)
+            pod: dict[str, Json] = self._client.request("PATCH", path, body=patch, content_type=_STRATEGIC)
+            return pod
+        return None
 
     def sweep(self) -> None:
         """Deletes recorded pods whose time is over. Raises ExecutorUnavailable and Refused."""

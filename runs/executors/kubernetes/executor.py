@@ -23,6 +23,7 @@ from runs.executors.base import (
     NotNow,
     Observation,
 )
+from runs.executors.kubernetes import describing
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import refusal
@@ -105,6 +106,10 @@ class KubernetesExecutor:
     def forget(self, attempts: Sequence[AttemptKey]) -> None:
         """Pods lose their finalizer, and go when their time has come. Raises ExecutorUnavailable."""
         _raise_first(_each(self._forget, attempts))
+
+    def describe(self, key: AttemptKey) -> Mapping[str, Json] | None:
+        """What people are shown of an attempt's pod, see `describing.describe`. Raises ExecutorUnavailable."""
+        return describing.describe(self.client, self.config, key)
 
     def clear(self, run_id: str) -> None:
         """Deletes all pods and the workspace of a run, and its result documents. Raises ExecutorUnavailable."""
@@ -217,9 +222,13 @@ class KubernetesExecutor:
 
     def _forget(self, key: AttemptKey) -> None:
         try:
-            self._ends.release(key.name)
+            pod = self._ends.release(key.name)
         except Refused as refused:
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+        if pod is not None:
+            ended_well = pod.get("status", {}).get("phase") == "Succeeded"
+            events = [] if ended_well else describing.events_of(self.client, key.name)
+            describing.keep(self.config, key, pod, events)
         self._ends.forget_document(key)
 
     def _tell(self, batch: Sequence[Observation]) -> None:

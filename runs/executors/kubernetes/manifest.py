@@ -162,6 +162,7 @@ def _launcher(order: AttemptOrder, config: Config, *, workspace: bool) -> dict[s
             {"name": "KFDASH_ATTEMPT", "value": order.name},
         ],
         "lifecycle": {"postStart": install},
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # what it said last is then in the pod's status
         "resources": {
             "requests": {"cpu": config.launcher_cpu, "memory": config.launcher_memory},
             "limits": {"memory": config.launcher_memory},
