@@ -22,7 +22,7 @@ from django.utils import timezone
 from kfdash import outbox
 from runs import logs, models
 from runs.dispatch import key_of
-from runs.engine.model import AttemptProgressed, Phase, State, TimeCame
+from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
 from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
 from runs.facts import encode
@@ -37,6 +37,7 @@ _LATE = timedelta(seconds=3)  # after which a message that should have arrived c
 _MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
 _WAKES_AGAIN = timedelta(minutes=1)  # wakes of this age may have been lost with Redis
+_PHASES = list(Phase)
 _UNFINISHED = (State.PENDING, State.RUNNING, State.CANCELING)
 _missed = threading.Event()  # facts may have been missed: what the executor has is looked at with the next tick
 
@@ -217,12 +218,16 @@ def resync(late: timedelta = _LATE) -> None:
     if not known:
         return
     keys = [key_of(*key) for key in known]
-    news = [
-        seen
-        for seen in executor().look(keys)
-        if getattr(seen.fact, "phase", None) != known.get((seen.run_id, seen.fact.path, seen.fact.number))  # type: ignore[union-attr]
-    ]
-    hand_on(news)
+    hand_on([seen for seen in executor().look(keys) if _is_news(seen.fact, known.get(_named(seen), Phase.QUEUED))])
+
+
+def _named(seen: FactObserved) -> tuple[str, str, int]:
+    return seen.run_id, seen.fact.path, seen.fact.number  # type: ignore[union-attr]
+
+
+def _is_news(fact: Fact, known: str) -> bool:
+    """Whether it is an end or a later phase: rows may know more of a phase than an executor sees from outside."""
+    return not isinstance(fact, AttemptProgressed) or _PHASES.index(fact.phase) > _PHASES.index(Phase(known))
 
 
 def forget_ended() -> None:

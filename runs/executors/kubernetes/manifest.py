@@ -40,9 +40,10 @@ _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?")
+_MODELS = "/oci"
 _COPY_MODELS = (
     'if [ -z "$(ls -A /models 2>/dev/null)" ]; then echo "The image has nothing in /models." >&2; exit 1; fi; '
-    "mkdir -p /kfdash-model/models && cp -R /models/. /kfdash-model/models/ && chmod -R a+rX /kfdash-model/models"
+    'mkdir -p "$0" && cp -R /models/. "$0/" && chmod -R a+rX "$0"'
 )
 
 
@@ -207,17 +208,20 @@ def _models(order: AttemptOrder, volumes: Volumes) -> list[dict[str, Json]]:
         for listed in order.executor_input.get("inputs", {}).get("artifacts", {}).values()
         for artifact in listed.get("artifacts", [])
     ]
+    models = list(dict.fromkeys(uri for uri in uris if uri.startswith("oci://")))
+    if not models:
+        return []
+    # One volume above all of them: their own paths have a colon, and no mount may.
+    name = volumes.add("kfp-oci", {"emptyDir": {}})
+    volumes.mount(name, _MODELS, what="the images of models")
     found = []
-    for number, uri in enumerate(dict.fromkeys(uri for uri in uris if uri.startswith("oci://")), 1):
-        path = (container_path(uri) or "").removesuffix("/models")
-        name = volumes.add(f"model-{number}", {"emptyDir": {}})
-        volumes.mount(name, path, what=f"the model image {uri!r}")
+    for number, uri in enumerate(models, 1):
         found.append(
             {
                 "name": f"model-{number}",
                 "image": uri.removeprefix("oci://"),
-                "command": ["sh", "-c", _COPY_MODELS],
-                "volumeMounts": [{"name": name, "mountPath": "/kfdash-model"}],
+                "command": ["sh", "-c", _COPY_MODELS, container_path(uri)],
+                "volumeMounts": [{"name": name, "mountPath": _MODELS}],
                 "securityContext": dict(_CLOSED),
             }
         )
