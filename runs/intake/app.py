@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import errno
 import functools
 import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -28,6 +30,8 @@ log = logging.getLogger(__name__)
 _SMALL = 64 * 1024  # bytes of a JSON body
 _LIST = 32 * 1024 * 1024  # bytes of a list of files
 _UNUSUAL = 1024 * 1024  # bytes: few bodies that are larger are in memory at a time
+
+_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # glibc's names for mallopt
 
 Json = Any
 
@@ -208,4 +212,14 @@ async def _refuse(request: Request, refusal: Refused) -> None:
 def prepare() -> None:
     """What is done once when the part starts."""
     outputs.clear_staging()
+    _give_memory_back()
     log.info("Pods are listened to at %s.", settings.LAUNCHER_BIND)
+
+
+def _give_memory_back() -> None:
+    """Has glibc return the buffers of bodies: by itself it keeps them for each thread (363 instead of 160 MiB after 200 pods)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError, OSError):  # another C library
+            mallopt = ctypes.CDLL(None).mallopt
+            mallopt(_ARENA_MAX, 2)
+            mallopt(_MMAP_THRESHOLD, 128 * 1024)

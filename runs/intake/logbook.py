@@ -17,7 +17,7 @@ from runs.executors.base import LogObserved
 from runs.intake.wire import Refused
 
 BLOCK_LIMIT = 4 * 1024 * 1024  # bytes of one block
-_SHOWN = 256 * 1024  # bytes of a block that are passed on to those who watch; the rest they read from the store
+_SHOWN = 32 * 1024  # bytes of a block that are passed on to those who watch; the rest they read from the store
 _OPEN = 256  # logs that are kept open
 _FRAMED = re.compile(rb"(?:[0-9]{1,18} [oek] [^\n\0]*\n)*")
 

@@ -39,7 +39,7 @@ class Request:
         self.query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         self._receive, self._send = receive, send
-        self._read_all = False
+        self._read_all = self.headers.get("content-length", "0") == "0" and "transfer-encoding" not in self.headers
         self.answered = False
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import pathlib
 import socket
 import time
@@ -54,6 +55,21 @@ def test_a_large_file_goes_in_and_out_as_a_stream(pod: Pod, place: pathlib.Path)
     assert pod.ask("PUT", "/v1/artifact", content, uri=uri, name="").status == 204
     assert (place / "artifacts" / "kfdash" / uri.removeprefix("minio://kfdash/")).read_bytes() == content
     assert list((place / "artifacts" / "kfdash" / ".uploads").iterdir()) == []
+
+
+def test_a_connection_serves_many_calls(pod: Pod) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", pod.port, timeout=20)
+    headers = {"Authorization": f"Bearer {pod.token}"}
+    for method, path, body in [
+        ("GET", "/v1/order", None),
+        ("POST", "/v1/progress", b'{"phase": "running"}'),
+        ("GET", "/v1/x", None),
+    ]:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        answer.read()
+        assert answer.getheader("Connection") is None
+    connection.close()
 
 
 def test_what_breaks_off_leaves_nothing(pod: Pod, place: pathlib.Path) -> None:
