@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 
 import redis
-from celery import shared_task
+from celery import Task, shared_task
 from django.db import OperationalError, close_old_connections
 
 from kfdash import outbox
@@ -91,10 +91,14 @@ def carry_out_claim(order_id: int) -> None:
         claims.carry_out(order_id)
 
 
-@shared_task(name="runs.jobs.remove_run", ignore_result=True)
-def remove_run(run_id: str, pipeline_root: str, running: list[tuple[str, int]]) -> None:
-    """Queue `io`: removes what a deleted run left behind."""
-    removal.remove_run(run_id, pipeline_root, [(path, number) for path, number in running])
+@shared_task(name="runs.jobs.remove_run", ignore_result=True, bind=True, max_retries=100)
+def remove_run(self: Task, run_id: str, pipeline_root: str, running: list[tuple[str, int]]) -> None:
+    """Queue `io`: removes what a deleted run left behind; tries again, later and later, while a cluster or store is away."""
+    try:
+        removal.remove_run(run_id, pipeline_root, [(path, number) for path, number in running])
+    except removal.NotRemoved as error:
+        _say(f"Run {run_id} is not removed yet", str(error))
+        raise self.retry(countdown=min(2.0 * 2**self.request.retries, 600.0)) from None
 
 
 @shared_task(name="runs.jobs.look_for_artifacts", ignore_result=True)
