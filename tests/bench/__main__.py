@@ -14,10 +14,10 @@ import django  # noqa: E402  # settings are read from the environment above
 
 django.setup()
 
-from tests.bench import browser, database, drawing, engine, lists, stack  # noqa: E402
+from tests.bench import browser, database, drawing, engine, lists, load, stack  # noqa: E402
 from tests.bench.figures import MEASURES  # noqa: E402
 
-ALL = (engine, database, lists, drawing, stack, browser)
+ALL = (engine, database, lists, drawing, stack, load, browser)
 
 
 def main(names: list[str]) -> int:

@@ -49,10 +49,10 @@ def start_and_idle() -> Iterator[Figure]:
             page.read()
         time.sleep(5)
         everything = {running.process.pid, *running.processes()}  # type: ignore[union-attr]
-        yield Figure("kfdash up: all processes idle", sum(map(_share, everything)) / 1024, "MiB", 300, _redis_by_hand())
+        yield Figure("kfdash up: all processes idle", sum(map(share, everything)) / 1024, "MiB", 300, _redis_by_hand())
 
 
-def _share(pid: int) -> int:
+def share(pid: int) -> int:
     """The proportional share of memory (PSS) of a process, KiB."""
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])  # type: ignore[index]
@@ -74,11 +74,11 @@ def _redis_by_hand() -> float:
     python = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert python.stdout is not None
     python.stdout.readline()
-    share = (_share(redis.pid) + _share(python.pid)) / 1024
+    held = (share(redis.pid) + share(python.pid)) / 1024
     for process in (redis, python):
         process.terminate()
         process.wait()
-    return share
+    return held
 
 
 @measure("steps")
@@ -193,7 +193,7 @@ def launch(running: Installation, document: dict[str, Any]) -> str:
     return str(call(running, "/apis/v2beta1/runs", body)["run_id"])
 
 
-def wait_for_run(running: Installation, run_id: str) -> dict[str, Any]:
+def wait_for_run(running: Installation, run_id: str, *, minutes: float = MINUTES) -> dict[str, Any]:
     run: dict[str, Any] = {}
 
     def ended() -> bool:
@@ -201,7 +201,7 @@ def wait_for_run(running: Installation, run_id: str) -> dict[str, Any]:
         time.sleep(0.05)
         return run["state"] in ("SUCCEEDED", "FAILED")
 
-    assert wait_for(ended, MINUTES * 60), f"The run is still {run['state']}."
+    assert wait_for(ended, minutes * 60), f"The run is still {run['state']}."
     assert run["state"] == "SUCCEEDED", str(run.get("error"))[:1000]
     return run
 

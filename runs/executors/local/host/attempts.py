@@ -22,6 +22,7 @@ from runs.executors.local.host.config import Config
 from runs.executors.local.host.ending import Ending, ending, seconds, size
 from runs.executors.local.host.environments import Build, BuildFailed, Environment, Environments
 from runs.executors.local.host.fetching import FetchFailed, fetch_inputs
+from runs.executors.local.host.places import Places
 from runs.executors.local.host.pool import CannotStart, Ended, ForkServer, Pool, ServerGone, Step
 from runs.executors.local.host.recipe import EXECUTOR_MODULE, Recipe, recognise
 from runs.executors.local.host.records import NO_ROOM, Record
@@ -38,7 +39,7 @@ class Surroundings(Protocol):
     config: Config
     pool: Pool
     environments: Environments
-    places: asyncio.Semaphore
+    places: Places
 
     async def warm(self, environment: Environment) -> ForkServer:
         """A server of it that has imported the SDK's executor. Raises CannotStart."""
@@ -176,11 +177,11 @@ class Attempt:
             collecting.make_folders(self.order, self.prepared, self.record)
             self.step = await self._launch(recipe, environment)
         except OSError as error:
-            self.host.places.release()
+            self.host.places.release(self.order.run_id)
             state: ResultState = "lost" if error.errno in NO_ROOM else "failed"  # its code did not run
             raise Verdict(_disk(error), "disk", True, state) from None
         except BaseException:
-            self.host.places.release()
+            self.host.places.release(self.order.run_id)
             raise
 
     async def _environment(self, recipe: Recipe) -> Environment:
@@ -219,13 +220,13 @@ class Attempt:
             wait = min(wait * 1.25, 15.0)
 
     async def _place(self) -> None:
-        """Waits until fewer steps run than may."""
+        """Waits until fewer steps run than may, and its run is next."""
         places = self.host.places
         if places.locked():
             waiting = f"waiting for one of {self.host.config.places} places"
             self._later(_PATIENCE, lambda: self._enter(Phase.QUEUED, waiting))
             self.reason = waiting
-        await places.acquire()
+        await places.acquire(self.order.run_id)
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -271,7 +272,7 @@ class Attempt:
         finally:
             self.pipes.drain()
             self.log.finish()
-            self.host.places.release()
+            self.host.places.release(self.order.run_id)
             self.step, self.session = None, 0
         return process
 

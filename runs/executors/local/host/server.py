@@ -23,6 +23,7 @@ from runs.executors.local.host.attempts import Attempt
 from runs.executors.local.host.config import Config
 from runs.executors.local.host.environments import BuildFailed, Environment, Environments
 from runs.executors.local.host.hub import Hub
+from runs.executors.local.host.places import Places
 from runs.executors.local.host.pool import CannotStart, ForkServer, Pool
 from runs.executors.local.host.recipe import EXECUTOR_MODULE
 from runs.executors.local.host.records import Keeper, Processes, Record, all_records
@@ -45,7 +46,7 @@ class Host:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.hub = Hub()
-        self.places = asyncio.Semaphore(config.places)
+        self.places = Places(config.places)
         environment = without_server(os.environ)
         self.environments = Environments(config.environments, environment)
         self.pool = Pool(config.folder / "servers", environment, idle=config.idle)
