@@ -32,10 +32,12 @@ from pipelines.packages import read_package
 from pipelines.samples import SAMPLES, read_sample
 from pipelines.source import marked
 from pipelines.spec.documents import storable_text
+from pipelines.spec.model import PipelineSpec
 from pipelines.spec.platform import local_notices
 from pipelines.spec.problems import Problem, Refused
 from pipelines.specifications import load
 from pipelines.tagging import edit_tags
+from runs import services as run_services
 from runs.models import Run
 from runs.newest import newest_of_each
 from runs.views.lists import is_partial, listing
@@ -193,6 +195,7 @@ def version_detail(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uui
         "component": component,
         "component_source": marked(component.source, "python") if component.source else "",
         "component_platform": marked(component.platform, "json") if component.platform else "",
+        **_pod_context(spec, selected),
         "component_notices": [notice for notice in notices if notice.executor == component.executor],
         "notices": notices,
     }
@@ -204,6 +207,17 @@ def version_detail(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uui
     if view == "graph":
         context |= graph_context(request, version.specification, selected)
     return render(request, "pipelines/version.html", context)
+
+
+def _pod_context(spec: PipelineSpec, path: str) -> dict[str, Any]:
+    """The pod that a step of this version will have, where steps are pods."""
+    if not run_services.has_pods():
+        return {}
+    try:
+        pod = run_services.planned_pod(spec, path)
+    except run_services.PodUnknown as error:
+        return {"pod_problem": str(error)}
+    return {"pod": pod, "pod_text": marked(pod.text, "yaml")} if pod is not None else {}
 
 
 def graph_context(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from runs.views import again, artifacts, bulk, cache, control, experiments, launch, lists, run
+from runs.views import again, artifacts, bulk, cache, control, experiments, launch, lists, pods, run
 
 urlpatterns: list[URLPattern] = [
     path("runs/", lists.run_list, name="run-list"),
@@ -18,6 +18,7 @@ urlpatterns: list[URLPattern] = [
     path("runs/<uuid:run_id>/tags/", control.run_tags, name="run-tags"),
     path("runs/<uuid:run_id>/again/", again.run_again, name="run-again"),
     path("runs/<uuid:run_id>/again/plan/", again.run_again_plan, name="run-again-plan"),
+    path("runs/<uuid:run_id>/pod/", pods.run_pod, name="run-pod"),
     path("runs/<uuid:run_id>/log/", run.run_log, name="run-log"),
     path("runs/<uuid:run_id>/log/search/", run.run_log_search, name="run-log-search"),
     path("runs/<uuid:run_id>/log/download/", run.run_log_download, name="run-log-download"),

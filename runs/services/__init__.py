@@ -46,6 +46,7 @@ from runs.services.experiments import (
 )
 from runs.services.keeping import ExperimentArchived, archive_run, delete_run, deletion_preview, restore_run, set_run_tags
 from runs.services.launching import ArgumentsRefused, NotLaunchable, launch_run
+from runs.services.pods import PodShown, PodUnknown, has_pods, planned_pod, pod_of
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -62,6 +63,8 @@ __all__ = [
     "NotRetriable",
     "NotStoppable",
     "Plan",
+    "PodShown",
+    "PodUnknown",
     "TooMany",
     "archive_experiment",
     "archive_run",
@@ -81,9 +84,12 @@ __all__ = [
     "evict_entries",
     "evict_pipeline",
     "explain_miss",
+    "has_pods",
     "launch_run",
     "pause_run",
     "plan_again",
+    "planned_pod",
+    "pod_of",
     "restore_experiment",
     "restore_run",
     "restore_runs",

@@ -5,14 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from kfdash import moment
 from pipelines.drawing.picture import strip_marks
 from pipelines.drawing.words import type_word
 from pipelines.spec import paths
-from runs import logs, logstore, models
+from pipelines.spec.model import ContainerSpec
+from runs import logs, logstore, models, services
 from runs.artifacts.previews import preview
 from runs.messages import task_message
 from runs.replay import attempts_seen, row_seen
 from runs.tree import Step, Tree, step_name
+from runs.views import pods
 from runs.views.events import events
 from runs.views.loglines import log_key, printed
 from runs.views.overview import overview
@@ -20,7 +23,7 @@ from runs.views.steps import Address, iteration_looks
 from runs.views.values import shown_arguments, shown_values
 from runs.wording import starting
 
-TABS = (("overview", "Overview"), ("io", "Inputs and outputs"), ("log", "Log"), ("events", "Events"))
+TABS = (("overview", "Overview"), ("io", "Inputs and outputs"), ("log", "Log"), ("pod", "Pod"), ("events", "Events"))
 LOG_BLOCK = 200
 _MOST_PREVIEWS = 8
 
@@ -49,16 +52,21 @@ def context(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
         "address": address,
     }
     tab = address.tab if address.tab in dict(TABS) else "overview"
-    if tab == "log" and not attempts:
+    has_pod = services.has_pods() and path != "root" and _is_container(tree, path) and moment.past() is None
+    if (tab == "log" and not attempts) or (tab == "pod" and not has_pod):
         tab = "overview"
     found["tab"] = tab
     found["tabs"] = [
         {"name": name, "word": word, "on": name == tab, "href": address.to(task=path, tab=name)}
         for name, word in TABS
-        if name != "log" or attempts
+        if (name != "log" or attempts) and (name != "pod" or has_pod)
     ]
+    if has_pod:
+        found["pod_address"] = pods.address(run, path, attempt)
     if tab == "events":
         return found | events(run, tree, path, address)
+    if tab == "pod":
+        return found
     return found | {"overview": overview, "io": io, "log": log_tab}[tab](run, tree, path, step, attempt)
 
 
@@ -70,6 +78,11 @@ def _known(tree: Tree, path: str) -> bool:
     except (KeyError, AssertionError):
         return False
     return True
+
+
+def _is_container(tree: Tree, path: str) -> bool:
+    _, component = tree.spec.at(path)
+    return isinstance(tree.spec.executor_of(component), ContainerSpec)
 
 
 def _attempts(run: models.Run, path: str) -> list[models.Attempt]:

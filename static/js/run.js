@@ -11,6 +11,7 @@ import { mergedAddress, Parts } from "./run-parts.js";
 import { Painter } from "./run-paint.js";
 import { failures, NOTHING, reduce } from "./run-state.js";
 import { refresh } from "./times.js";
+import { fetchLater } from "./later.js";
 import { Travel } from "./travel.js";
 
 const main = document.getElementById("main");
@@ -54,6 +55,7 @@ function startPanel() {
   followTail(panel);
   painter.panel();
   refresh(panel);
+  fetchLater(panel);
 }
 
 // The last lines of the overview follow the log, unless the log itself does.
