@@ -1,4 +1,4 @@
-"""Where an artifact's bytes are. kfdash's own store is a folder; other addresses are said, not fetched."""
+"""Where an artifact's bytes are. kfdash's own store is a folder; of buckets that were set up small things are copied for a look."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from runs.artifacts import copies
+from runs.execution.locations import STORE
 from runs.models import Artifact
+from runs.store import NotReadable
 
 _OWN_SCHEME = "minio://"
 _MOST_ENTRIES = 1000  # of a folder that is listed
@@ -28,10 +31,13 @@ class Entry:
     size: int
 
 
-def local_path(artifact: Artifact) -> pathlib.Path:
-    """The file or folder of an artifact in kfdash's own store. Raises NotHere."""
-    if not artifact.uri.startswith(_OWN_SCHEME):
-        raise NotHere(f"It lies at {artifact.uri} and is fetched by the steps that use it; kfdash keeps no copy.")
+def local_path(artifact: Artifact, *, ask: bool = True) -> pathlib.Path:
+    """The file or folder of an artifact in kfdash's own store, or the copy of one in a bucket that was set up.
+
+    Without `ask` no bucket is asked: only a copy that is there is found. Raises NotHere.
+    """
+    if not artifact.uri.startswith(STORE):
+        return _copy(artifact, ask)
     base = pathlib.Path(settings.ARTIFACTS_DIR).resolve()
     path = (base / artifact.uri.removeprefix(_OWN_SCHEME).partition("?")[0]).resolve()
     if not path.is_relative_to(base) or path == base:
@@ -39,6 +45,41 @@ def local_path(artifact: Artifact) -> pathlib.Path:
     if not path.exists():
         raise NotHere("The step wrote nothing there, or it was removed from the store.")
     return path
+
+
+def _copy(artifact: Artifact, ask: bool) -> pathlib.Path:
+    try:
+        if options := copies.options_for(artifact):
+            return copies.path_of(artifact, options, ask=ask)
+    except NotReadable as error:
+        raise NotHere(str(error)) from None
+    except OSError as error:
+        raise NotHere(f"It lies at {artifact.uri}, and there is no room here for a copy: {error.strerror or error}.") from None
+    raise NotHere(f"It lies at {artifact.uri} and is fetched by the steps that use it; kfdash keeps no copy.")
+
+
+def is_folder(artifact: Artifact) -> bool:
+    """Whether an artifact is a folder of files. Raises NotHere."""
+    options = None if artifact.uri.startswith(STORE) else copies.options_for(artifact)
+    if options is None:
+        return local_path(artifact).is_dir()
+    try:
+        return copies.is_folder(artifact, options)
+    except NotReadable as error:
+        raise NotHere(str(error)) from None
+
+
+def download(artifact: Artifact, name: str = "") -> tuple[str, int, Iterator[bytes]]:
+    """File name, size and bytes of an artifact that is a file, or of one file of it, wherever it lies. Raises NotHere."""
+    try:
+        options = None if artifact.uri.startswith(STORE) else copies.options_for(artifact)
+        if options:
+            size, pieces = copies.stream(artifact, options, name)
+            return (name or artifact.uri).rpartition("/")[2], size, pieces
+    except NotReadable as error:
+        raise NotHere(str(error)) from None
+    path = file_in(artifact, name)
+    return path.name, path.stat().st_size, chunks(path)
 
 
 def file_in(artifact: Artifact, name: str = "") -> pathlib.Path:

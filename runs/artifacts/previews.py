@@ -43,14 +43,17 @@ class Preview:
     file: str = ""  # of a folder: which file this is about
 
 
-def preview(artifact: Artifact, file: str = "") -> Preview:
-    """The preview of an artifact, or of one file of it where it is a folder. Never raises for what the bytes are."""
+def preview(artifact: Artifact, file: str = "", *, ask: bool = True) -> Preview:
+    """The preview of an artifact, or of one file of it where it is a folder. Never raises for what the bytes are.
+
+    Without `ask` no bucket is asked for one that lies there.
+    """
     if artifact.type == "system.Metrics":
         return Preview("metrics", metrics=metric_rows(artifact.metadata))
     if artifact.type in ("system.ClassificationMetrics", "system.SlicedClassificationMetrics"):
         return _classification(artifact.metadata)
     try:
-        path = content.local_path(artifact)
+        path = content.local_path(artifact, ask=ask)
         if path.is_dir():
             found = content.entries(path)
             if not file:

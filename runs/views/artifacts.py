@@ -45,6 +45,7 @@ def artifact_detail(request: HttpRequest, artifact_id: int) -> HttpResponse:
     file = request.GET.get("file", "")
     steps = _steps_of(artifact)
     mine = next((step for step in steps if step.path == artifact.path), None)
+    others = [other for other in (mine.artifacts if mine else []) if other.pk != artifact.pk][:6]
     return render(
         request,
         "runs/artifact.html",
@@ -55,7 +56,7 @@ def artifact_detail(request: HttpRequest, artifact_id: int) -> HttpResponse:
             "preview": preview(artifact, file),
             "steps": steps,
             "step": mine,
-            "beside": [(other, preview(other)) for other in (mine.artifacts if mine else []) if other.pk != artifact.pk][:6],
+            "beside": [(other, preview(other, ask=False)) for other in others],
             "inputs": _inputs_of(artifact),
             "users": _users_of(artifact),
         },
@@ -128,16 +129,16 @@ def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBas
     artifact = get_object_or_404(Artifact, pk=artifact_id)
     file = request.GET.get("file", "")
     try:
-        path = content.local_path(artifact)
-        if path.is_dir() and not file:
+        if not file and content.is_folder(artifact):
             packed = stream(request, _packed(artifact), "application/gzip")
             packed.headers["Content-Disposition"] = f'attachment; filename="{_plain(artifact.name)}.tar.gz"'
             return packed
-        path = content.file_in(artifact, file)
+        name, size, pieces = content.download(artifact, file)
     except content.NotHere as error:
         raise Http404(str(error)) from None
-    response = _sent(request, path, content.media_type(path.name))
-    response.headers["Content-Disposition"] = content_disposition_header(True, path.name) or "attachment"
+    response = stream(request, pieces, content.media_type(name))
+    response.headers["Content-Length"] = str(size)
+    response.headers["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
     return response
 
 

@@ -172,3 +172,34 @@ def test_a_store_that_does_not_answer_is_said(intake_port: int, told: list, plac
     assert answer.status == 502
     assert "s3://dead" in answer.error
     assert django_settings.LAUNCHER_KEY.hex() not in answer.error
+
+
+def test_what_lies_in_a_bucket_is_looked_at_and_downloaded(
+    stores: Any, place: pathlib.Path, settings: Any, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DATA_DIR = place
+    root = stores()
+    opened = open_store(root, store_options())
+    for name, content in (("report/a.csv", b"x,y\n1,2\n"), ("report/b.bin", b"\0" * 100), ("notes", b"plain words")):
+        obstore.put(opened.store, f"{opened.key}/{name}", content)
+    folder = models.Artifact.objects.create(path="root/s0", name="report", uri=f"{root}/report")
+    file = models.Artifact.objects.create(path="root/s0", name="notes", uri=f"{root}/notes")
+    assert "a.csv" in client.get(f"/artifacts/{folder.pk}/", headers={"Host": "localhost"}).content.decode()
+    assert "plain words" in client.get(f"/artifacts/{file.pk}/", headers={"Host": "localhost"}).content.decode()
+
+    def downloaded(pk: int, **query: str) -> Any:
+        return client.get(f"/artifacts/{pk}/download/", query, headers={"Host": "localhost"})
+
+    assert downloaded(file.pk).getvalue() == b"plain words"
+    assert downloaded(folder.pk, file="a.csv").getvalue() == b"x,y\n1,2\n"
+    assert downloaded(folder.pk).headers["Content-Type"] == "application/gzip"
+    assert downloaded(folder.pk, file="c").status_code == 404
+    monkeypatch.setattr("runs.artifacts.copies.MOST", 5)
+    large = models.Artifact.objects.create(path="root/s0", name="again", uri=f"{root}/report/b.bin")
+    assert "too much to be fetched" in client.get(f"/artifacts/{large.pk}/", headers={"Host": "localhost"}).content.decode()
+    assert len(downloaded(large.pk).getvalue()) == 100
+
+
+def test_a_bucket_that_nobody_set_up_is_not_asked(place: pathlib.Path, client: Any) -> None:
+    artifact = models.Artifact.objects.create(path="root/s0", name="x", uri="s3://somebody-else/x")
+    assert "kfdash keeps no copy" in client.get(f"/artifacts/{artifact.pk}/", headers={"Host": "localhost"}).content.decode()
