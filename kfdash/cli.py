@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from kfdash import __version__, backup, doctor, processes
+from kfdash import __version__, backup, doctor, podcheck, processes
 from kfdash.installation import CannotStart
 from kfdash.supervisor import Supervisor
 
@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--demo", action="store_true", help="upload and run the sample pipeline, once")
     up.set_defaults(command=_up)
     look = commands.add_parser("doctor", help="say what is missing and how to get it")
-    look.set_defaults(command=lambda options: doctor.main())
+    look.set_defaults(command=lambda options: doctor.main(podcheck.findings()))
     save = commands.add_parser("backup", help="copy everything that lasts into one archive, while runs go on")
     save.add_argument("file", type=pathlib.Path, metavar="FILE", help="to make: a tar, compressed where it ends in .gz")
     save.set_defaults(command=_back_up)

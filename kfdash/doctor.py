@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import importlib.metadata
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -14,7 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import redis
@@ -22,6 +23,8 @@ import uv as uv_package
 from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
+
+from runs import executing
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
 LITTLE_FREE = 1024  # MiB: below that it says so
@@ -169,10 +172,25 @@ def graphviz() -> Finding:
 
 def executor() -> Finding:
     """Whether steps can run where KFDASH_EXECUTOR says."""
+    if settings.EXECUTOR == "kubernetes":
+        return _cluster()
     if settings.EXECUTOR in EXECUTORS:
         return Finding("executor", settings.EXECUTOR)
     sentence = f"There is no executor {settings.EXECUTOR!r}; KFDASH_EXECUTOR (--executor) may be: local, kubernetes."
     return Finding("executor", sentence, ok=False)
+
+
+def _cluster() -> Finding:
+    """Whether the cluster takes steps as pods. One that does not answer now may do so soon: kfdash starts without it."""
+    if not importlib.util.find_spec("kubernetes"):
+        return Finding("executor", "Steps as pods need an optional package: pip install 'kfdash[kubernetes]'.", ok=False)
+    from runs.executors.kubernetes import check  # noqa: PLC0415  # needs the optional package
+
+    config = executing.kubernetes_config()
+    if found := check.problems(config):
+        needed = not all(problem.passes for problem in found)
+        return Finding("executor", " ".join(problem.sentence for problem in found), ok=False, needed=needed)
+    return Finding("executor", "kubernetes: the cluster answers and gives all rights that are needed")
 
 
 def uv_program() -> str:
@@ -229,10 +247,10 @@ def running() -> Finding:
     return Finding("running", "no")
 
 
-def main() -> int:
-    """Prints every finding; 1 when something that is needed is missing."""
+def main(more: Iterable[Finding] = ()) -> int:
+    """Prints every finding, ours and then `more`; 1 when something that is needed is missing."""
     bad = False
-    for finding in findings():
+    for finding in itertools.chain(findings(), more):
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
         bad = bad or not (finding.ok or not finding.needed)
         print(f"{mark:8} {finding.what:16} {finding.sentence}")

@@ -91,9 +91,21 @@ def listen_for_launchers() -> socket.socket:
         listening = listen(host, int(port))
     except CannotStart as error:
         raise CannotStart(str(error).replace("--port (0 takes any)", "KFDASH_LAUNCHER_BIND").replace("--port", "it")) from None
-    if not settings.LAUNCHER_URL:
-        settings.LAUNCHER_URL = os.environ["KFDASH_LAUNCHER_URL"] = _launcher_url(host, listening.getsockname()[1])
+    _tell_launcher_url(host, listening.getsockname()[1])
     return listening
+
+
+def find_launcher_url() -> bool:
+    """Where pods reach the installation that listens at KFDASH_LAUNCHER_BIND; False where the port is not known."""
+    host, _, port = settings.LAUNCHER_BIND.rpartition(":")
+    if port.isdecimal() and int(port):
+        _tell_launcher_url(host.strip("[]") or "0.0.0.0", int(port))
+    return bool(settings.LAUNCHER_URL)
+
+
+def _tell_launcher_url(host: str, port: int) -> None:
+    if not settings.LAUNCHER_URL:
+        settings.LAUNCHER_URL = os.environ["KFDASH_LAUNCHER_URL"] = _launcher_url(host, port)
 
 
 def _launcher_url(host: str, port: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
+import yaml
 from kubernetes import client as kubernetes_client
 from kubernetes import config as kubernetes_config
 
@@ -26,6 +27,14 @@ Json = Any
 _CONNECT, _READ = 5.0, 30.0  # seconds
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _TRANSIENT = (408, 429, 500, 502, 503, 504)
+
+
+class NoKubeconfig(ExecutorUnavailable):
+    """How to reach a cluster is not known, or is told wrongly."""
+
+
+class NotLetIn(ExecutorUnavailable):
+    """The API server does not accept the credentials."""
 
 
 class Refused(Exception):
@@ -136,7 +145,7 @@ class Client:
             answer = {"message": raw.decode(errors="replace")[:300]}
         host = api.configuration.host
         if response.status == 401:
-            raise ExecutorUnavailable(
+            raise NotLetIn(
                 f"The Kubernetes API at {host} does not accept kfdash's credentials; they may have expired. Renew the kubeconfig."
             )
         if response.status in _TRANSIENT:
@@ -168,9 +177,9 @@ def _open(config: Config) -> tuple[Any, str]:
             contexts, active = kubernetes_config.list_kube_config_contexts(file)
             chosen = next((item for item in contexts if item["name"] == context), active) if context else active
             namespace = chosen.get("context", {}).get("namespace", "")
-    except (kubernetes_config.ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+    except (kubernetes_config.ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         where = config.kubeconfig or "~/.kube/config"
-        raise ExecutorUnavailable(
+        raise NoKubeconfig(
             f"There is no usable kubeconfig at {where}: {_brief(error)} "
             "Set KFDASH_KUBECONFIG, and KFDASH_KUBE_CONTEXT for another context."
         ) from None
@@ -178,7 +187,7 @@ def _open(config: Config) -> tuple[Any, str]:
 
 
 def _brief(error: BaseException) -> str:
-    text = str(error).strip().rstrip(".")
+    text = " ".join(str(error).split()).rstrip(".")
     return f"{text[:300]}." if text else f"{type(error).__name__}."
 
 

@@ -168,15 +168,15 @@ def _launcher(order: AttemptOrder, config: Config, *, workspace: bool) -> dict[s
             "requests": {"cpu": config.launcher_cpu, "memory": config.launcher_memory},
             "limits": {"memory": config.launcher_memory},
         },
-        "securityContext": {
-            **_CLOSED,
-            "runAsUser": _LAUNCHER_USER,
-            "runAsGroup": _LAUNCHER_USER,
-            "runAsNonRoot": True,
-            "readOnlyRootFilesystem": True,
-        },
+        "securityContext": launcher_security(),
         "volumeMounts": launcher_mounts(workspace),
     }
+
+
+def launcher_security() -> dict[str, Json]:
+    """The security context of our own containers: what the restricted pod standard asks for, and a read-only root."""
+    user = {"runAsUser": _LAUNCHER_USER, "runAsGroup": _LAUNCHER_USER, "runAsNonRoot": True}
+    return {**_CLOSED, **user, "readOnlyRootFilesystem": True}
 
 
 def _init_container(entry: Mapping[str, Json], volumes: Volumes) -> dict[str, Json]:
