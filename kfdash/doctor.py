@@ -25,6 +25,9 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from runs import executing
+from runs.execution.locations import STORE
+from runs.store import NotReadable, first_look
+from runs.stores import store_options
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
 LITTLE_FREE = 1024  # MiB: below that it says so
@@ -52,6 +55,7 @@ def findings() -> Iterator[Finding]:
     yield redis_server()
     yield graphviz()
     yield executor()
+    yield stores()
     yield uv()
     yield database()
     yield running()
@@ -178,6 +182,22 @@ def executor() -> Finding:
         return Finding("executor", settings.EXECUTOR)
     sentence = f"There is no executor {settings.EXECUTOR!r}; KFDASH_EXECUTOR (--executor) may be: local, kubernetes."
     return Finding("executor", sentence, ok=False)
+
+
+def stores() -> Finding:
+    """Whether the settings of stores can be used, and whether the one that outputs go to answers."""
+    root = settings.PIPELINE_ROOT
+    try:
+        options = store_options(root)
+        if root.startswith(STORE):
+            return Finding("store", f"{root}, in {settings.ARTIFACTS_DIR}")
+        if settings.EXECUTOR == "local":
+            sentence = f"KFDASH_PIPELINE_ROOT is {root}, and local steps write to kfdash's own store only, {STORE}…: leave it out."
+            return Finding("store", sentence, ok=False)
+        first_look(root.partition("?")[0], options)
+    except NotReadable as error:
+        return Finding("store", str(error), ok=False)
+    return Finding("store", f"{root} answers")
 
 
 def _cluster() -> Finding:

@@ -35,6 +35,7 @@ def check() -> None:
         doctor.runtime_folder,
         doctor.redis_server,
         doctor.executor,
+        doctor.stores,
         doctor.graphviz,
         doctor.uv,
     )

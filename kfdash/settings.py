@@ -52,7 +52,7 @@ RUNTIME_DIR = _runtime_dir()
 ARTIFACTS_DIR = pathlib.Path(os.environ.get("KFDASH_ARTIFACTS_DIR", DATA_DIR / "artifacts"))
 LOGS_DIR = pathlib.Path(os.environ.get("KFDASH_LOGS_DIR", DATA_DIR / "logs"))
 HOST_DIR = DATA_DIR / "host"  # the local executor's own: attempts, environments, workspaces
-PIPELINE_ROOT = os.environ.get("KFDASH_PIPELINE_ROOT", "minio://kfdash/v2/artifacts")
+PIPELINE_ROOT = os.environ.get("KFDASH_PIPELINE_ROOT") or "minio://kfdash/v2/artifacts"
 
 EXECUTOR = os.environ.get("KFDASH_EXECUTOR", "local")
 REDIS_URL = os.environ.get("KFDASH_REDIS_URL", f"unix://{RUNTIME_DIR}/redis.sock")

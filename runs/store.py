@@ -183,6 +183,16 @@ def entries(uri: str, options: StoreOptions) -> list[Entry]:
         return _entries(open_store(uri, options), uri)
 
 
+def first_look(uri: str, options: StoreOptions) -> None:
+    """Asks the bucket of a URI for what lies there, much or nothing. Raises NotReadable where it does not answer or refuses."""
+    opened = open_store(uri, options)
+    try:
+        with explained(uri):
+            next(iter(obstore.list(opened.store, prefix=opened.key or None, chunk_size=1)), None)
+    except NotReadable as error:
+        raise NotReadable(f"The bucket does not answer as it should. {error}") from None
+
+
 def _entries(opened: Opened, uri: str) -> list[Entry]:
     store, key = opened
     if key:
