@@ -18,9 +18,10 @@ from typing import Any
 from runs.engine.model import AttemptProgressed, Fact, Phase
 from runs.executors.base import ExecutorUnavailable, FactObserved, Observation
 from runs.executors.kubernetes.client import Client, Refused, core_path
-from runs.executors.kubernetes.diagnosis import diagnose
+from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.manifest import INSTALLATION
+from runs.executors.kubernetes.nodes import Nodes
 from runs.executors.kubernetes.pods import RECORDED, Seen, failure, lost_with_its_node, read
 
 log = logging.getLogger(__name__)
@@ -49,6 +50,7 @@ class Known:
     by_document: bool = False
     ending_since: float = 0.0  # monotonic; 0 while it has not ended
     reading: bool = False  # its end is being read by some thread
+    patient: bool = False  # it only waits for room beside others: that may take as long as it takes
 
 
 class Watch:
@@ -60,6 +62,7 @@ class Watch:
         self._client = client
         self._selector = f"{INSTALLATION}={installation},!{RECORDED}"
         self._ends = ends
+        self._nodes = Nodes(client)
         self._start_timeout = start_timeout
         self._tell = tell
         self._known: dict[str, Known] = {}
@@ -221,7 +224,8 @@ class Watch:
     def _progress(self, known: Known) -> AttemptProgressed | None:
         """What is new of a pod that has not ended; one that can never start ends here."""
         seen, pod = known.seen, known.pod
-        verdict = diagnose(pod, known.events) if pod is not None else None
+        verdict = diagnose(pod, known.events, nodes=self._nodes.for_pod(pod)) if pod is not None else None
+        known.patient = verdict is not None and verdict.cause == Cause.WAITS_FOR_ROOM
         if verdict is not None and verdict.fails and not seen.deleted_at:
             self._give_up(known, failure(seen, verdict, datetime.now(UTC)))
             return None
@@ -300,6 +304,6 @@ class Watch:
             self._end(known)
         elif lost_with_its_node(seen, now):
             self._give_up(known, self._ends.lost_node(seen, now))
-        elif seen.phase is not Phase.RUNNING and (now - seen.at).total_seconds() > self._start_timeout:
+        elif not known.patient and seen.phase is not Phase.RUNNING and (now - seen.at).total_seconds() > self._start_timeout:
             why = known.told.reason if known.told else ""
             self._give_up(known, self._ends.waited_too_long(seen, now, why))

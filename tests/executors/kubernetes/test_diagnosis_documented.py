@@ -276,7 +276,7 @@ def test_where_nodes_may_be_read_each_is_named_with_what_it_lacks():
     ]
     document = unscheduled(message, resources={"requests": {"memory": "64Gi"}}, spec={"nodeName": "", "nodeSelector": {}})
     found = said(document, nodes=nodes[:3])
-    assert "a has 16 GiB of memory in all, the step asks for 64 GiB of memory" in found.sentence
+    assert "a has 16 GiB of memory in all, the step asks for 64 GiB;" in found.sentence
     assert "b has the taint gpu=a100:NoSchedule, which the step does not tolerate" in found.sentence
     assert "c is closed to new pods (cordoned)" in found.sentence
     selecting = unscheduled(message, spec={"nodeName": "", "nodeSelector": {"disk": "nvme"}})

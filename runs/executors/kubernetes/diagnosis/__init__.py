@@ -12,9 +12,9 @@ from typing import Any
 from runs.executors.kubernetes.diagnosis import disruption, ending, preparing, scheduling, sidecar, volumes
 from runs.executors.kubernetes.diagnosis.podview import PodView
 from runs.executors.kubernetes.diagnosis.refusals import refusal
-from runs.executors.kubernetes.diagnosis.verdict import Diagnosis
+from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis
 
-__all__ = ["Diagnosis", "diagnose", "no_result", "refusal"]
+__all__ = ["Cause", "Diagnosis", "diagnose", "no_result", "refusal"]
 
 Json = Any
 

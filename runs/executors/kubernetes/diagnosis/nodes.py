@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from runs.executors.kubernetes.diagnosis.podview import PodView, listed, mapping, text
+from runs.executors.kubernetes.diagnosis.podview import MAIN, PodView, listed, mapping, text
 from runs.executors.kubernetes.diagnosis.wording import memory
 
 Json = Any
@@ -74,16 +74,18 @@ def _why(pod: PodView, node: Mapping[str, Json], wanted: Mapping[str, Fraction])
             value = f"={taint['value']}" if taint.get("value") else ""
             return f"has the taint {taint.get('key')}{value}:{taint.get('effect')}, which the step does not tolerate"
     allocatable = mapping(mapping(node.get("status")).get("allocatable"))
+    alone = requests({"containers": [one for one in listed(pod.spec.get("containers")) if one.get("name") == MAIN]})
     for kind, asked in wanted.items():
-        if quantity(allocatable.get(kind, 0)) < asked:
-            has = _amount(kind, quantity(allocatable.get(kind, 0)))
-            return f"has {has} in all, the step asks for {_amount(kind, asked)}"
+        there = quantity(allocatable.get(kind, 0))
+        if there < asked:
+            shown = alone[kind] if alone.get(kind, Fraction(0)) > there else asked
+            return f"has {_amount(kind, there)} in all, the step asks for {_amount(kind, shown, short=True)}"
     return "has not enough left beside what runs there"
 
 
-def _amount(kind: str, count: Fraction) -> str:
+def _amount(kind: str, count: Fraction, *, short: bool = False) -> str:
     if kind in _BYTES:
-        return f"{memory(str(int(count)))} of {kind}"
+        return f"{memory(str(int(count)))}{'' if short else f' of {kind}'}"
     return f"{float(count):g} {'CPU' if kind == 'cpu' else kind}" if count else f"no {'CPU' if kind == 'cpu' else kind}"
 
 
