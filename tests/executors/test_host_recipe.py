@@ -8,7 +8,7 @@ import pytest
 import yaml
 from kfp import dsl
 
-from runs.executors.local.host.recipe import KFP_RUNTIME, recognise
+from runs.execution.recipe import KFP_RUNTIME, recognise
 
 RUNTIME = ".".join(map(str, KFP_RUNTIME))
 TYPING = 'typing-extensions>=3.7.4,<5; python_version<"3.9"'

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from runs.executors.local.host.ending import ending, seconds, size
+from runs.execution.ending import ending, seconds, size
 from runs.executors.local.host.records import Record
 from runs.executors.local.host.stepenv import needs_new_interpreter, step_environment, without_server
 from tests.executors.watching import order

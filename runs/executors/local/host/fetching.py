@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from runs.execution.attempt import AttemptOrder
 from runs.execution.locations import UnsafeLocation, inputs_elsewhere, inputs_in_workspace
 from runs.executors.local.host.config import Config
-from runs.executors.local.host.ending import size
+from runs.execution.ending import size
 
 _BETWEEN = 1.0  # seconds between two sentences on progress
 _SOURCES = pathlib.Path(__file__).resolve().parents[4]

@@ -25,7 +25,7 @@ from runs.executors.local.host.environments import BuildFailed, Environment, Env
 from runs.executors.local.host.hub import Hub
 from runs.executors.local.host.places import Places
 from runs.executors.local.host.pool import CannotStart, ForkServer, Pool
-from runs.executors.local.host.recipe import EXECUTOR_MODULE
+from runs.execution.recipe import EXECUTOR_MODULE
 from runs.executors.local.host.records import Keeper, Processes, Record, all_records
 from runs.executors.local.host.stepenv import MARK, make_shell_folder, without_server
 from runs.executors.local.host.steplog import now

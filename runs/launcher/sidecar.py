@@ -1,0 +1,201 @@
+"""What the launcher does, in order. Each stage looks into the shared folder first: it may have been done before a restart.
+
+Modules that take their time are imported when the order is being asked for: until then nothing waits for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pathlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from runs.launcher import inputs
+from runs.launcher.asking import Line, Refused, Unanswered
+from runs.launcher.logs import LogSender
+from runs.launcher.volume import Ended, Volume
+
+if TYPE_CHECKING:
+    from runs.execution.attempt import AttemptOrder
+    from runs.execution.result import Result
+
+Json = Any
+
+_LOOK = 0.005  # seconds between two looks at what `entry` has done
+_ALIVE = 2.0  # seconds between two signs of life
+_LOG_WITHIN = 600.0  # seconds that the rest of the log may take once the result is told
+_SLOW = 0.5  # seconds after which progress is told
+
+
+def now() -> int:
+    """Unix time in µs."""
+    return time.time_ns() // 1000
+
+
+class Sidecar:
+    """The launcher of one attempt."""
+
+    def __init__(self, *, address: str, token_file: str, folder: str, overlay: str) -> None:
+        self.volume = Volume(folder)
+        self._overlay = overlay
+        self._ending = threading.Event()
+        self._over = threading.Event()
+        self.began = now()
+        token = pathlib.Path(token_file).read_text().strip()
+        self.line = Line(address, token, ending=self._over.is_set)
+
+    def run(self) -> int:
+        """All of it; the exit code."""
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        self.volume.make()
+        threading.Thread(target=self._stay_alive, name="alive", daemon=True).start()
+        if not self.volume.has("collected"):
+            try:
+                self._carry_out()
+            except Refused as refused:
+                self._refuse(str(refused), told=True)
+            except OSError as error:
+                self._refuse(f"The launcher could not use the volume it shares with the step: {error}.", told=False)
+        self._ending.wait()
+        return 0
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._ending.set()
+
+    def _stay_alive(self) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(OSError):
+                self.volume.touch()
+            time.sleep(_ALIVE)
+
+    # --- the stages ---
+
+    def _carry_out(self) -> None:
+        loading = threading.Thread(target=_load, daemon=True)
+        loading.start()
+        told = self.line.call("GET", "/v1/order")
+        loading.join()
+        from runs.execution.attempt import AttemptOrder  # noqa: PLC0415  # loaded meanwhile
+
+        order = AttemptOrder.from_json(told["order"])
+        if not self.volume.has("plan") and not self.volume.has("refused"):
+            problem = self._prepare(order, told)
+            if problem:
+                self._tell(self._failure(order, problem, "inputs"))
+                self._refuse(problem, told=True)
+                return
+        if self.volume.has("refused"):
+            return
+        sender = LogSender(self.line, self.volume)
+        sender.start()
+        ended = self._await_end()
+        if ended is None:
+            return
+        sender.finish(ended.lines)
+        result = self._collect(order, told, ended, sender)
+        self._tell(result)
+        self._say_the_end(sender, order)
+        self.volume.write("collected", b"")
+
+    def _prepare(self, order: AttemptOrder, told: Mapping[str, Json]) -> str:
+        """Inputs in place, and the plan; a sentence where that cannot be."""
+        from runs.execution.placeholders import PlaceholderError  # noqa: PLC0415
+        from runs.launcher.plan import make_plan  # noqa: PLC0415
+
+        try:
+            wanted = inputs.wanted(order.executor_input, self.volume.inside)
+            inputs.fetch(self.line, wanted.places, told["inputs"], told["problems"], self._fetched)
+            plan = make_plan(order, told, wanted.copies, self.volume, self._overlay)
+            self._progress("running")
+            self.volume.write("plan", plan.records())
+        except (inputs.NotFetched, PlaceholderError, ValueError) as error:
+            return str(error)
+        return ""
+
+    def _fetched(self, done: int, total: int) -> None:
+        """Tells how far it is, once a second."""
+        if now() - max(self.began, getattr(self, "_told", 0)) > 1_000_000:
+            self._told = now()
+            of = f" of {max(total, done) / 1048576:,.0f} MiB" if total else ""
+            threading.Thread(
+                target=self._progress, args=("starting", f"fetching inputs: {done / 1048576:,.0f}{of}"), daemon=True
+            ).start()
+
+    def _progress(self, phase: str, reason: str = "") -> None:
+        """Tells of a phase; what is not heard is no harm."""
+        with contextlib.suppress(Refused, Unanswered):
+            self.line.call("POST", "/v1/progress", {"phase": phase, "at": now(), "reason": reason}, patience=1.0)
+
+    def _await_end(self) -> Ended | None:
+        """How the command ended; None where the pod is ended before it is known."""
+        while (text := self.volume.read("ended")) is None:
+            if self._ending.is_set():
+                return None  # `entry` was killed outright: the pod's status tells the rest
+            time.sleep(_LOOK)
+        return Ended.read(text)
+
+    def _collect(self, order: AttemptOrder, told: Mapping[str, Json], ended: Ended, sender: LogSender) -> Result:
+        from runs.execution.collect import OutputsInvalid  # noqa: PLC0415  # loaded meanwhile
+        from runs.launcher import endings, outputs  # noqa: PLC0415
+
+        result = endings.judge(order, ended, self.began, sender)
+        if result.state != "succeeded":
+            return result
+        try:
+            values = outputs.gather(order)
+            if values.artifacts:
+                slow = threading.Timer(_SLOW, self._progress, args=("collecting",))
+                slow.daemon = True
+                slow.start()
+                try:
+                    limit = told["limits"]["output_bytes"]
+                    outputs.store(self.line, order, values, self.volume, limit, lambda: not self._ending.is_set())
+                finally:
+                    slow.cancel()
+        except (OutputsInvalid, outputs.NotStored) as error:
+            return endings.spoilt(result, str(error), "outputs")
+        except Unanswered as error:
+            return endings.spoilt(result, f"Its outputs could not be stored: nobody answered ({error}).", "outputs")
+        return endings.with_outputs(result, values, now())
+
+    def _failure(self, order: AttemptOrder, sentence: str, cause: str) -> Result:
+        from runs.execution.result import Result  # noqa: PLC0415  # loaded meanwhile
+
+        times = {"starting": self.began, "finished": now()}
+        return Result(attempt=order.name, state="failed", times=times, reason=sentence, cause=cause)
+
+    def _tell(self, result: Result) -> None:
+        """Announces the result, for as long as it takes. What intake finds wrong with it, it has told the driver."""
+        try:
+            self.line.call("POST", "/v1/result", result.to_text().encode())
+        except Refused as refused:
+            print(f"The result was refused: {refused}", file=sys.stderr, flush=True)
+
+    def _say_the_end(self, sender: LogSender, order: AttemptOrder) -> None:
+        """Waits until the log has been sent."""
+        until = time.monotonic() + _LOG_WITHIN
+        while not sender.done.wait(0.1):
+            if time.monotonic() > until:
+                return
+
+    def _refuse(self, sentence: str, *, told: bool) -> None:
+        """`entry` need not wait. What is not told is seen by the pod's end."""
+        if not told:
+            print(sentence, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            if not self.volume.has("plan"):
+                self.volume.write("refused", sentence.encode(errors="replace"))
+            else:
+                self.volume.write("collected", b"")
+
+
+def _load() -> None:
+    for name in ("runs.execution.attempt", "runs.launcher.plan", "runs.launcher.endings", "runs.launcher.outputs"):
+        importlib.import_module(name)
