@@ -54,8 +54,8 @@ def findings() -> Iterator[Finding]:
     yield runtime_folder()
     yield redis_server()
     yield graphviz()
-    yield executor()
     yield stores()
+    yield executor()
     yield uv()
     yield database()
     yield running()
@@ -206,7 +206,10 @@ def _cluster() -> Finding:
         return Finding("executor", "Steps as pods need an optional package: pip install 'kfdash[kubernetes]'.", ok=False)
     from runs.executors.kubernetes import check  # noqa: PLC0415  # needs the optional package
 
-    config = executing.kubernetes_config()
+    try:
+        config = executing.kubernetes_config()
+    except NotReadable as error:  # of settings that the check of stores has told of
+        return Finding("executor", str(error), ok=False)
     if found := check.problems(config):
         needed = not all(problem.passes for problem in found)
         return Finding("executor", " ".join(problem.sentence for problem in found), ok=False, needed=needed)

@@ -34,8 +34,8 @@ def check() -> None:
         doctor.disk_space,
         doctor.runtime_folder,
         doctor.redis_server,
-        doctor.executor,
         doctor.stores,
+        doctor.executor,
         doctor.graphviz,
         doctor.uv,
     )
