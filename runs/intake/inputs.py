@@ -49,7 +49,7 @@ def answer(order: AttemptOrder, reach: Reach) -> dict[str, Json]:
         _clear_outputs(order, reach)
     inputs: dict[str, list[dict[str, Json]]] = {}
     problems: dict[str, str] = {}
-    for uri in reach.inputs:
+    for uri in _input_uris(order):
         if not uri.startswith(_FETCHED):
             continue  # a model image, a path in the workspace: not fetched
         try:
@@ -68,6 +68,11 @@ def answer(order: AttemptOrder, reach: Reach) -> dict[str, Json]:
         "grace": settings.STOP_GRACE,
         "packages": settings.KFP_OVERLAY,
     }
+
+
+def _input_uris(order: AttemptOrder) -> list[str]:
+    listed = order.executor_input.get("inputs", {}).get("artifacts", {}).values()
+    return list(dict.fromkeys(artifact.get("uri", "") for members in listed for artifact in members.get("artifacts", [])))
 
 
 def _files(uri: str, reach: Reach) -> list[dict[str, Json]]:
