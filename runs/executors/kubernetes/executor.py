@@ -88,7 +88,7 @@ class KubernetesExecutor:
         with self._lock:
             self._watchers.append(mine)
             if self._watch is None:
-                self._watch = Watch(self.client, self.config.installation, self._ends, self.config.start_timeout, self._tell)
+                self._watch = Watch(self.client, self.config, self._ends, self._tell)
                 self._watch.start()
         try:
             while (batch := mine.get()) is not None:
@@ -197,11 +197,9 @@ class KubernetesExecutor:
         known = self._watch.newest(key.name) if self._watch is not None and self._watch.synced.is_set() else None
         if known is None:
             known = self._fetched(key)
-        if known is None:
+        if known is None or known.seen.recorded:
             return self._ends.document(key) or _unknown(key)
         seen = known.seen
-        if seen.recorded:
-            return _unknown(key)
         near = self._ends.documents_are_near
         if (near or seen.end is not None or known.end is not None) and (fact := self._ends.document(key)) is not None:
             return fact
@@ -230,6 +228,8 @@ class KubernetesExecutor:
             events = [] if ended_well else describing.events_of(self.client, key.name)
             describing.keep(self.config, key, pod, events)
         self._ends.forget_document(key)
+        if self._watch is not None:
+            self._watch.drop(key.name)
 
     def _tell(self, batch: Sequence[Observation]) -> None:
         with self._lock:

@@ -18,6 +18,7 @@ from typing import Any
 from runs.engine.model import AttemptProgressed, Fact, Phase
 from runs.executors.base import ExecutorUnavailable, FactObserved, Observation
 from runs.executors.kubernetes.client import Client, Refused, core_path
+from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.manifest import INSTALLATION
@@ -32,6 +33,9 @@ _LIST_AGAIN = 300  # seconds
 _MOMENT = 2.0  # seconds until a broken connection is made again
 _LAUNCHER_TIME = 10.0  # seconds that a launcher has for the result document once the user's container ended
 _EVENTS_KEPT = 12  # a pod
+_SILENCE = 150.0  # seconds after which a watch is dead: bookmarks come about once a minute
+_PAGE, _PAGES = 500, 10  # of events
+_UNCLAIMED = 3600.0  # seconds, at least, until the end of an attempt that nobody records is let go
 
 
 class Expired(Exception):
@@ -56,14 +60,13 @@ class Known:
 class Watch:
     """Threads that follow pods and their events until `close`. `tell` is called from any of them."""
 
-    def __init__(
-        self, client: Client, installation: str, ends: Ends, start_timeout: float, tell: Callable[[Sequence[Observation]], None]
-    ) -> None:
+    def __init__(self, client: Client, config: Config, ends: Ends, tell: Callable[[Sequence[Observation]], None]) -> None:
         self._client = client
-        self._selector = f"{INSTALLATION}={installation},!{RECORDED}"
+        self._selector = f"{INSTALLATION}={config.installation},!{RECORDED}"
         self._ends = ends
         self._nodes = Nodes(client)
-        self._start_timeout = start_timeout
+        self._start_timeout = config.start_timeout
+        self._patience = config.failed_pod_ttl
         self._tell = tell
         self._known: dict[str, Known] = {}
         self._lock = threading.RLock()
@@ -85,6 +88,11 @@ class Watch:
         """What is known of a pod; None for one that is not known (or not yet)."""
         with self._lock:
             return self._known.get(name)
+
+    def drop(self, name: str) -> None:
+        """A pod is recorded: the cluster will say so in a moment."""
+        with self._lock:
+            self._known.pop(name, None)
 
     # --- following ---
 
@@ -109,9 +117,9 @@ class Watch:
     def _follow_events(self) -> None:
         while not self._closed.is_set():
             try:
-                answer = self._client.request("GET", self._path("events"), query={"limit": 1})
+                self.synced.wait()
                 selector = {"fieldSelector": "involvedObject.kind=Pod"}
-                self._watch("events", selector, answer["metadata"]["resourceVersion"], self._cluster_event)
+                self._watch("events", selector, self._list_events(selector), self._cluster_event)
             except Expired:
                 continue
             except (ExecutorUnavailable, Refused):
@@ -134,6 +142,19 @@ class Watch:
         version: str = answer["metadata"]["resourceVersion"]
         return version
 
+    def _list_events(self, selector: Mapping[str, str]) -> str:
+        """What was said of our pods before we listened; where it is very much, the first part."""
+        query: dict[str, Json] = {**selector, "limit": _PAGE}
+        for _ in range(_PAGES):
+            answer = self._client.request("GET", self._path("events"), query=query)
+            for event in answer["items"]:
+                self._cluster_event("ADDED", event)
+            query["continue"] = answer["metadata"].get("continue", "")
+            if not query["continue"]:
+                break
+        version: str = answer["metadata"]["resourceVersion"]
+        return version
+
     def _watch(self, kind: str, selector: Mapping[str, str], version: str, take: Callable[[str, dict[str, Json]], None]) -> None:
         """Follows for some minutes. Raises Expired, ExecutorUnavailable and Refused."""
         until = time.monotonic() + _LIST_AGAIN
@@ -146,7 +167,7 @@ class Watch:
                 "timeoutSeconds": max(1, int(left)),
             }
             try:
-                for line in self._client.lines(self._path(kind), query=query, read=left + 15):
+                for line in self._client.lines(self._path(kind), query=query, read=_SILENCE):
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         raise Expired
@@ -186,7 +207,7 @@ class Watch:
             known.pod = pod if seen.end is not None or seen.phase is not Phase.RUNNING or seen.deleted_at else None
             if seen.end is not None and not known.ending_since:
                 known.ending_since = time.monotonic()
-        self._consider(known)
+        self._consider(known, pod)
 
     def _gone(self, name: str) -> None:
         """The pod left the selection: its end is recorded, or somebody took it away together with its finalizer."""
@@ -203,46 +224,37 @@ class Watch:
                 return
             uid = event["metadata"].get("uid")
             known.events = [one for one in known.events if one["metadata"].get("uid") != uid][1 - _EVENTS_KEPT :] + [event]
-            waits = known.pod is not None
-        if waits:
-            self._consider(known)
+            pod = known.pod
+        if pod is not None:
+            self._consider(known, pod)
 
-    def _consider(self, known: Known) -> None:
+    def _consider(self, known: Known, pod: dict[str, Json]) -> None:
         """Tells what is new about a pod."""
-        if known.seen.end is not None:
+        seen = known.seen
+        if seen.end is not None:
             self._end(known)
             return
-        fact = self._progress(known)
-        if fact is None:
+        verdict = diagnose(pod, known.events, nodes=self._nodes.for_pod(pod))
+        known.patient = verdict is not None and verdict.cause == Cause.WAITS_FOR_ROOM
+        if verdict is not None and verdict.fails and not seen.deleted_at:
+            self._give_up(known, failure(seen, verdict, datetime.now(UTC)))
             return
+        reason, attention = (verdict.sentence, verdict.attention) if verdict is not None else ("", False)
+        fact = AttemptProgressed(seen.key.path, seen.key.number, seen.phase, seen.at, reason, attention)
+        if seen.phase is Phase.RUNNING and seen.has_launcher and not reason and not (known.told and known.told.reason):
+            return  # the launcher says when the user's code runs, earlier and better
         with self._lock:
             if known.end is not None or known.told == fact:
                 return
             known.told = fact
-        self._tell([FactObserved(known.seen.key.run_id, fact)])
-
-    def _progress(self, known: Known) -> AttemptProgressed | None:
-        """What is new of a pod that has not ended; one that can never start ends here."""
-        seen, pod = known.seen, known.pod
-        verdict = diagnose(pod, known.events, nodes=self._nodes.for_pod(pod)) if pod is not None else None
-        known.patient = verdict is not None and verdict.cause == Cause.WAITS_FOR_ROOM
-        if verdict is not None and verdict.fails and not seen.deleted_at:
-            self._give_up(known, failure(seen, verdict, datetime.now(UTC)))
-            return None
-        reason, attention = (verdict.sentence, verdict.attention) if verdict is not None else ("", False)
-        if seen.phase is Phase.RUNNING:
-            if seen.has_launcher and not reason:
-                return None  # the launcher says when the user's code runs, earlier and better
-            if seen.has_launcher:
-                return AttemptProgressed(seen.key.path, seen.key.number, Phase.STARTING, seen.at, reason, attention)
-        return AttemptProgressed(seen.key.path, seen.key.number, seen.phase, seen.at, reason, attention)
+        self._tell([FactObserved(seen.key.run_id, fact)])
 
     def _give_up(self, known: Known, fact: Fact) -> None:
         """Tells the end of an attempt whose pod cannot start, and has the pod ended."""
         with self._lock:
             if known.end is not None:
                 return
-            known.end, known.pod = fact, None
+            known.end, known.pod, known.ending_since = fact, None, time.monotonic()
         self._ends.delete(known.seen.key)
         self._tell([FactObserved(known.seen.key.run_id, fact)])
 
@@ -287,6 +299,7 @@ class Watch:
                 for known in self._due():
                     self._look_again(known)
                 if ticks % 60 == 0 and self.synced.is_set():
+                    self._let_go()
                     self._ends.sweep()
             except (ExecutorUnavailable, Refused) as error:
                 log.warning("Pods that are over could not be removed now: %s", error)
@@ -296,6 +309,14 @@ class Watch:
     def _due(self) -> Iterator[Known]:
         with self._lock:
             return iter([known for known in self._known.values() if known.pod is not None and known.end is None])
+
+    def _let_go(self) -> None:
+        """Releases pods that ended long ago and that nobody asks for: their run is not in the database (any more)."""
+        before = time.monotonic() - max(_UNCLAIMED, self._patience)
+        with self._lock:
+            names = [name for name, known in self._known.items() if known.end is not None and known.ending_since < before]
+        for name in names:
+            self._ends.release(name)
 
     def _look_again(self, known: Known) -> None:
         now = datetime.now(UTC)
