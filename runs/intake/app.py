@@ -9,6 +9,7 @@ import errno
 import functools
 import json
 import logging
+import resource
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -31,6 +32,7 @@ _SMALL = 64 * 1024  # bytes of a JSON body
 _LIST = 32 * 1024 * 1024  # bytes of a list of files
 _UNUSUAL = 1024 * 1024  # bytes: few bodies that are larger are in memory at a time
 
+_CONNECTIONS = 16384
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # glibc's names for mallopt
 
 Json = Any
@@ -212,8 +214,18 @@ async def _refuse(request: Request, refusal: Refused) -> None:
 def prepare() -> None:
     """What is done once when the part starts."""
     outputs.clear_staging()
+    _allow_connections()
     _give_memory_back()
     log.info("Pods are listened to at %s.", settings.LAUNCHER_BIND)
+
+
+def _allow_connections() -> None:
+    """As many open files as may be: 200 pods have a handful of connections each, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _CONNECTIONS if hard == resource.RLIM_INFINITY else min(_CONNECTIONS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _give_memory_back() -> None:

@@ -23,6 +23,8 @@ from pipelines.spec.platform import local_notices
 from runs import models
 from runs.engine.model import CacheUse, State
 from runs.services.experiments import default_experiment
+from runs.store import NotReadable, open_store
+from runs.stores import store_options
 
 _SUFFIX = string.ascii_lowercase + string.digits
 
@@ -66,6 +68,7 @@ def launch_run(
     if errors := check_arguments(spec, dict(arguments)):
         raise ArgumentsRefused(errors)
     _refuse_what_cannot_run_here(spec)
+    _check_root(pipeline_root)
     now = timezone.now()
     run_id = run_id or uuid.uuid4()
     expanded = expand_macros(dict(arguments), run_id=str(run_id), created_at=now, scheduled_at=scheduled_at)
@@ -109,6 +112,16 @@ def _refuse_what_cannot_run_here(spec: PipelineSpec) -> None:
         return
     if refusals := [notice for notice in local_notices(spec) if notice.refuses]:
         raise NotLaunchable(" ".join(dict.fromkeys(notice.sentence for notice in refusals)))
+
+
+def _check_root(pipeline_root: str) -> None:
+    """Steps as pods write to many stores, but not to any: it is said before a step has worked for nothing."""
+    if not pipeline_root or settings.EXECUTOR != "kubernetes":
+        return
+    try:
+        open_store(pipeline_root.partition("?")[0], store_options(pipeline_root))
+    except NotReadable as error:
+        raise NotLaunchable(f"The pipeline root {pipeline_root.partition('?')[0]} cannot be used. {error}") from None
 
 
 def _next_number(namespace: str) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import http.server
 import pathlib
 import socket
+import threading
 import time
 from datetime import timedelta
 from typing import Any
@@ -20,8 +22,10 @@ from runs.execution.attempt import AttemptOrder
 from runs.execution.result import Result
 from runs.executors.base import LogLine
 from runs.launcher.tokens import Claims, issue
+from runs.services.launching import NotLaunchable
 from runs.stores import store_options
-from tests.django.driving import artifact, fail, launched
+from tests.django.documents import chain
+from tests.django.driving import artifact, fail, launched, succeed
 from tests.intake.conftest import Pod, pod_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -304,3 +308,49 @@ def test_a_redis_that_is_away_is_said_and_the_result_is_kept(pod: Pod, told: lis
     monkeypatch.setattr("kfdash.outbox.hand_over", hand_over)
     assert pod.ask("POST", "/v1/result", document(pod, outputs=Values({"Output": 1}))).status == 204
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("root", "why"),
+    [
+        ("file:///data", "only minio://, s3://"),
+        ("s3://bucket/../x", "not allowed"),
+        ("minio://elsewhere/x", "needs an endpoint"),
+        ("s3://bucket/x?password=1", "'password', which is not known"),
+    ],
+)
+def test_a_pipeline_root_that_pods_cannot_write_to_is_refused_at_launch(place: pathlib.Path, root: str, why: str) -> None:
+    with pytest.raises(NotLaunchable, match=why):
+        launched(pipeline_root=root)
+
+
+class _Site(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"from the web")
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def test_an_input_at_a_web_address_comes_through_here(
+    intake_port: int, place: pathlib.Path, told: list, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KFDASH_STORE_OPTIONS", '{"allow_private": true}')
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    store_options.cache_clear()
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Site) as site:
+        threading.Thread(target=site.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{site.server_port}/data.csv"
+        run = launched(chain(2, artifacts=True))
+        succeed(run, "root/s0", artifacts={"data": [artifact(uri)]}, Output=1)
+        pod = pod_of(intake_port, run, "root/s1")
+        (file,) = pod.ask("GET", "/v1/order").json["inputs"][uri]
+        assert (file["name"], file["size"]) == ("", -1)
+        assert pod.ask("GET", file["url"]).body == b"from the web"
+        monkeypatch.setenv("KFDASH_STORE_OPTIONS", "{}")
+        store_options.cache_clear()
+        refused = pod.ask("GET", file["url"])
+        assert (refused.status, "own network" in refused.error) == (502, True)
+        site.shutdown()
