@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 
+from runs.engine.model import AttemptFailed
 from runs.execution.result import RESULT_LIMIT
 from runs.intake import inputs, outputs, telling
 from runs.intake.logbook import BLOCK_LIMIT, Logbook
@@ -71,6 +72,9 @@ class Intake:
 
         def look() -> Json:
             order = inputs.order_of(living(claims))
+            if isinstance(order, AttemptFailed):
+                telling.hand_over(claims, order)
+                raise Refused(410, order.reason)
             return inputs.answer(order, reaches().of(claims))
 
         await request.answer(200, await with_rows(look))

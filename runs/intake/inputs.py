@@ -34,13 +34,13 @@ _FETCHED = ("minio://", "s3://", "gs://", "az://", "http://", "https://")
 Json = Any
 
 
-def order_of(row: models.Attempt) -> AttemptOrder:
-    """The complete order of an attempt. Raises Refused where there can be none (the driver is told by dispatch)."""
+def order_of(row: models.Attempt) -> AttemptOrder | AttemptFailed:
+    """The complete order of an attempt, or why it has failed: it could be made when its pod was. Raises Refused (410)."""
     run = models.Run.objects.get(pk=row.run_id)
     (built,) = complete_orders(run, [(row.path, row.number)])
-    if isinstance(built, AttemptOrder):
+    if isinstance(built, AttemptOrder | AttemptFailed):
         return built
-    raise Refused(410, built.reason if isinstance(built, AttemptFailed) else OVER)
+    raise Refused(410, OVER)
 
 
 def answer(order: AttemptOrder, reach: Reach) -> dict[str, Json]:

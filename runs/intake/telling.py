@@ -38,7 +38,7 @@ def progressed(claims: Claims, data: Json) -> None:
     fact = AttemptProgressed(
         claims.path, claims.number, _PHASES[data["phase"]], _time(data.get("at")), storable_text(reason[:REASON_LIMIT])
     )
-    _hand_over(claims, fact)
+    hand_over(claims, fact)
 
 
 def _time(at: Json) -> datetime:
@@ -76,7 +76,7 @@ def ended(claims: Claims, reach: Reach, row: models.Attempt, text: bytes | None)
     if known is None:
         _record(claims, result)
     else:
-        _hand_over(claims, result.to_fact(claims.path, claims.number))
+        hand_over(claims, result.to_fact(claims.path, claims.number))
 
 
 def _known(claims: Claims) -> Result | None:
@@ -109,10 +109,11 @@ def _record(claims: Claims, result: Result) -> None:
         results.write(settings.RESULTS_ROOT, store_options(), claims.run_id, claims.attempt, result.to_text())
     except (NotReadable, OSError) as error:
         raise Refused(503, f"The result document cannot be stored: {error}") from None
-    _hand_over(claims, result.to_fact(claims.path, claims.number))
+    hand_over(claims, result.to_fact(claims.path, claims.number))
 
 
-def _hand_over(claims: Claims, fact: Fact) -> None:
+def hand_over(claims: Claims, fact: Fact) -> None:
+    """Gives a fact to the driver. Raises Refused (503) where Redis does not take it."""
     try:
         outbox.hand_over(claims.run_id, [encode(fact)])
     except outbox.NotHandedOver as error:

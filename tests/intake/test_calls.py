@@ -6,6 +6,7 @@ import base64
 import http.client
 import http.server
 import pathlib
+import shutil
 import socket
 import threading
 import time
@@ -98,6 +99,17 @@ def test_a_later_attempt_begins_with_empty_outputs(pod: Pod, intake_port: int, p
     again = pod_of(intake_port, pod.run, "root/s1", 2)
     assert again.output() == uri
     assert not (place / "artifacts" / "kfdash" / uri.removeprefix("minio://kfdash/")).exists()
+
+
+def test_an_input_that_is_gone_meanwhile_fails_the_attempt(pod: Pod, told: list, place: pathlib.Path) -> None:
+    (uri,) = pod.ask("GET", "/v1/order").json["inputs"]
+    value = models.Task.objects.get(run=pod.run, path="root/s1").inputs["artifacts"]["data"][0]
+    assert (value["uri"], value["id"] > 0) == (uri, True)
+    models.Artifact.objects.filter(pk=value["id"]).update(size=7)
+    shutil.rmtree(place / "artifacts" / "kfdash" / uri.removeprefix("minio://kfdash/"))
+    answer = pod.ask("GET", "/v1/order")
+    assert (answer.status, "is gone" in answer.error) == (410, True)
+    assert (told[0][1].cause, told[0][1].retryable) == ("input-gone", False)
 
 
 def test_log_blocks_are_stored_once_and_shown(pod: Pod, shown: list) -> None:
@@ -282,6 +294,16 @@ def test_more_than_a_step_may_write_is_refused_with_the_limit(pod: Pod, settings
     assert (answer.status, "KFDASH_STEP_OUTPUT_MIB" in answer.error) == (413, True)
     files = [{"uri": uri, "name": name, "size": 700_000} for name in "cd"]
     assert pod.ask("POST", "/v1/uploads", {"files": files}).status == 413
+
+
+def test_who_stops_in_the_middle_is_told_so(pod: Pod, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = pod.output()
+    monkeypatch.setattr("runs.intake.wire.PATIENCE", 0.2)
+    with socket.create_connection(("127.0.0.1", pod.port), timeout=10) as connection:
+        head = f"PUT /v1/artifact?uri={uri}&name= HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {pod.token}\r\n"
+        connection.sendall(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"x" * 500)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 408")
+    assert list((place / "artifacts" / "kfdash" / ".uploads").iterdir()) == []
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(pod: Pod, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
