@@ -147,7 +147,7 @@ class Ends:
         query: dict[str, Json] = {"labelSelector": selector, "fieldSelector": fields, "limit": _PAGE}
         while True:
             answer = self._client.request("GET", core_path(self._client.namespace, "pods"), query=query, accept=_NAMES_ONLY)
-            yield from [item["metadata"] for item in answer["items"]]
+            yield from [item["metadata"] for item in answer["items"] or ()]
             query["continue"] = answer["metadata"].get("continue", "")
             if not query["continue"]:
                 return

@@ -117,7 +117,7 @@ class KubernetesExecutor:
         namespace = self.client.namespace
         try:
             answer = self.client.request("GET", core_path(namespace, "pods"), query={"labelSelector": selector})
-            for pod in answer["items"]:
+            for pod in answer["items"] or ():
                 self._ends.release(pod["metadata"]["name"])
             for kind in ("pods", "persistentvolumeclaims"):
                 self.client.request("DELETE", core_path(namespace, kind), query={"labelSelector": selector})

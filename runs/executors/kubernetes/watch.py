@@ -132,7 +132,7 @@ class Watch:
         query = {"labelSelector": self._selector, "resourceVersion": "0"}
         answer = self._client.request("GET", self._path("pods"), query=query)
         there = set()
-        for pod in answer["items"]:
+        for pod in answer["items"] or ():
             there.add(pod["metadata"]["name"])
             self._pod(pod)
         with self._lock:
@@ -147,7 +147,7 @@ class Watch:
         query: dict[str, Json] = {**selector, "limit": _PAGE}
         for _ in range(_PAGES):
             answer = self._client.request("GET", self._path("events"), query=query)
-            for event in answer["items"]:
+            for event in answer["items"] or ():
                 self._cluster_event("ADDED", event)
             query["continue"] = answer["metadata"].get("continue", "")
             if not query["continue"]:
