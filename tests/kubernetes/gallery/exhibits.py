@@ -20,7 +20,8 @@ class Exhibit:
     """A pipeline, how it ends, and what is said of it.
 
     `knows` is what stands in the cluster's own documents about the pod once it knows; empty where the cluster never does.
-    `sentence` may hold `{namespace}` and `{node}`, and `…` for any text. `then` is done to the pod when its container runs: `delete` or `evict`.
+    `sentence` may hold `{namespace}` and `{node}`, and `…` for any text.
+    `then` is done to the pod when its container runs: `delete` or `evict`.
     """
 
     sentence: str
