@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import pathlib
@@ -19,6 +20,7 @@ from django.utils import timezone
 from runs import models, results
 from runs.engine.model import Phase, Values
 from runs.execution.result import Result
+from runs.intake import outside
 from runs.store import open_store
 from runs.stores import store_options
 from tests.buckets import KEYS
@@ -203,3 +205,33 @@ def test_what_lies_in_a_bucket_is_looked_at_and_downloaded(
 def test_a_bucket_that_nobody_set_up_is_not_asked(place: pathlib.Path, client: Any) -> None:
     artifact = models.Artifact.objects.create(path="root/s0", name="x", uri="s3://somebody-else/x")
     assert "kfdash keeps no copy" in client.get(f"/artifacts/{artifact.pk}/", headers={"Host": "localhost"}).content.decode()
+
+
+def test_large_files_go_through_here_in_parts_whatever_the_store_can_sign(
+    stores: Any, intake_port: int, told: list, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runs.intake.outputs.SIGNED_UP_TO", 10)
+    pod = pod_of(intake_port, launched(chain(1, artifacts=True), pipeline_root=stores(sign=True)), "root/s0")
+    uri = pod.output()
+    files = [{"uri": uri, "name": "small", "size": 10}, {"uri": uri, "name": "large", "size": 11}]
+    small, large = pod.ask("POST", "/v1/uploads", {"files": files}).json["urls"]
+    assert small.startswith(s3_server)
+    assert large.startswith("/v1/artifact?")
+
+
+def test_azure_takes_no_signed_uploads_because_they_need_a_header_of_its_own(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = base64.b64encode(b"k" * 32).decode()
+    entry = {"prefix": "az://box", "options": {"account_name": "account", "account_key": key}}
+    monkeypatch.setenv("KFDASH_STORES", json.dumps([entry]))
+    store_options.cache_clear()
+    (address,) = outside.signed("az://box/x", "", "GET", ["x/a b"])
+    assert address.startswith("https://account.blob.core.windows.net/box/x/a%20b?")
+    assert outside.signed("az://box/x", "", "PUT", ["x/a b"]) == []
+
+
+def test_a_store_without_credentials_signs_nothing(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    assert outside.signed("s3://public/x", "", "PUT", ["x/a"]) == []
