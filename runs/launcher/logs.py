@@ -98,8 +98,6 @@ class LogSender(threading.Thread):
 
     def _look_back(self) -> None:
         """What has not been sent yet counts, too."""
-        if self._first is None:
-            return
         try:
             newest = max(int(name[:12]) for name in os.listdir(self._volume.log) if self._is_segment(name))
             with open(self._path(newest), "rb") as file:

@@ -113,8 +113,8 @@ class Sidecar:
             wanted = inputs.wanted(order.executor_input, self.volume.inside)
             inputs.fetch(self.line, wanted.places, told["inputs"], told["problems"], self._fetched)
             plan = make_plan(order, told, wanted.copies, self.volume, self._overlay)
-            self._progress("running")
             self.volume.write("plan", plan.records())
+            self._progress("running")
         except (inputs.NotFetched, PlaceholderError, ValueError) as error:
             return str(error)
         return ""

@@ -1,0 +1,171 @@
+"""The launcher and `entry` carry a step out together, whatever happens to one of them meanwhile."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.launcher.pod import ROOT, TOKEN, Intake, Pod, order
+from tests.running import wait_for
+
+NUMBER = {"output_parameters": {"number": "NUMBER_INTEGER"}}
+MODEL = {"output_artifacts": {"model": "system.Model"}}
+TWO_LINES = [("o", "line 1"), ("o", "line 2")]
+
+
+@pytest.fixture
+def run(tmp_path: pathlib.Path, entry_program: pathlib.Path):
+    """Runs a script of the shell as a step; what intake was told."""
+
+    def start(script: str, files: Any = None, **more: Any) -> Pod:
+        command = [
+            "sh",
+            "-c",
+            script,
+            "sh",
+            "{{$.outputs.parameters['number'].output_file}}",
+            "{{$.outputs.artifacts['model'].path}}",
+        ]
+        return Pod(tmp_path, entry_program, Intake(order(command, tmp_path, **more), files))
+
+    return start
+
+
+def test_a_step_gives_its_outputs_and_its_log(run: Any) -> None:
+    script = 'echo line 1; echo line 2; echo oh >&2; printf 42 > "$1"; mkdir -p "$2/deep"; echo a > "$2/deep/a"; echo b > "$2/b"'
+    with run(script, **NUMBER, **MODEL) as pod:
+        assert pod.end() == 0
+        [result] = pod.intake.results
+        assert (result["state"], result["exitCode"], result["outputs"]["parameters"]) == ("succeeded", 0, {"number": 42})
+        assert result["outputs"]["artifacts"]["model"][0]["uri"] == f"{ROOT}/model"
+        assert pod.intake.stored == {(f"{ROOT}/model", "deep/a"): b"a\n", (f"{ROOT}/model", "b"): b"b\n"}
+        assert [line for line in pod.intake.lines() if line[0] == "o"] == TWO_LINES
+        assert ("e", "oh") in pod.intake.lines()
+        assert result["peakMemory"] > 0 and result["times"]["starting"] <= result["times"]["running"] <= result["times"]["finished"]
+        assert pod.intake.tokens == {f"Bearer {TOKEN}"}
+
+
+def test_an_output_that_is_a_file_is_stored_as_one(run: Any) -> None:
+    with run('echo content > "$2"; chmod 600 "$2"', **MODEL) as pod:
+        assert pod.end() == 0
+        assert pod.intake.stored == {(f"{ROOT}/model", ""): b"content\n"}
+
+
+def test_an_output_without_a_file_is_registered_all_the_same(run: Any) -> None:
+    with run("true", **MODEL) as pod:
+        assert pod.end() == 0
+        assert pod.intake.results[0]["outputs"]["artifacts"]["model"][0]["uri"] == f"{ROOT}/model"
+        assert pod.intake.stored == {}
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "reason", "cause"),
+    [
+        ("echo why >&2; exit 3", 3, "Exit code 3: why", "exit-code"),
+        ("kill -SEGV $$", 139, "Ended by SIGSEGV (a crash in native code)", "signal"),
+    ],
+)
+def test_a_step_that_fails_says_why(run: Any, script: str, code: int, reason: str, cause: str) -> None:
+    with run(script, **MODEL) as pod:
+        assert pod.end() == code
+        [result] = pod.intake.results
+        assert (result["state"], result["reason"], result["cause"], result["exitCode"]) == ("failed", reason, cause, code)
+        assert pod.intake.stored == {}
+
+
+def test_a_program_that_the_image_does_not_have_is_named(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
+    with Pod(tmp_path, entry_program, Intake(order(["no-such-program"], tmp_path))) as pod:
+        assert pod.end() == 127
+        [result] = pod.intake.results
+        assert result["state"] == "failed" and "no-such-program" in result["reason"] and result["cause"] == "not-found"
+
+
+def test_a_time_limit_is_kept(run: Any) -> None:
+    with run("sleep 60", timeout=0.3) as pod:
+        assert pod.end() == 124
+        assert pod.intake.results[0]["reason"] == "Took longer than its limit of 0.3 s"
+
+
+def test_a_step_that_is_asked_to_end_was_stopped(run: Any) -> None:
+    with run("trap 'exit 7' TERM; echo line 1; sleep 60 & wait") as pod:
+        assert wait_for(lambda: b"line 1" in pod.intake.log)
+        pod.entry.send_signal(signal.SIGTERM)
+        assert pod.end() == 7
+        assert pod.intake.results[0]["state"] == "stopped"
+
+
+def test_an_output_that_was_not_written_fails_the_step(run: Any) -> None:
+    with run("true", **NUMBER) as pod:
+        pod.end()
+        [result] = pod.intake.results
+        assert result["state"] == "failed" and result["reason"].startswith("The output 'number' was not written")
+
+
+def test_inputs_are_in_place_before_the_step_begins(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
+    folder, file, custom = "minio://kfdash/in/folder", "minio://kfdash/in/file", "minio://kfdash/in/custom"
+    elsewhere = tmp_path / "elsewhere/it"
+    artifacts = {
+        "folder": {"artifacts": [{"name": "1", "uri": folder}]},
+        "file": {"artifacts": [{"name": "2", "uri": file}]},
+        "custom": {"artifacts": [{"name": "3", "uri": custom, "customPath": str(elsewhere)}]},
+    }
+    names = [f"{{{{$.inputs.artifacts['{name}'].path}}}}" for name in artifacts]
+    command = ["sh", "-c", 'cat "$1/a" "$1/deep/b" "$2" "$3"', "sh", *names]
+    files = {folder: {"a": b"A\n", "deep/b": b"B\n"}, file: {"": b"file\n"}, custom: {"": b"custom\n"}}
+    with Pod(tmp_path, entry_program, Intake(order(command, tmp_path, inputs={"artifacts": artifacts}), files)) as pod:
+        assert pod.end() == 0, pod.intake.lines()
+        assert [text for _, text in pod.intake.lines()] == ["A", "B", "file", "custom"]
+
+
+def test_an_input_that_is_gone_fails_the_step_before_it_begins(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
+    uri = "minio://kfdash/in/gone"
+    made = order(
+        ["touch", str(tmp_path / "ran")], tmp_path, inputs={"artifacts": {"x": {"artifacts": [{"name": "1", "uri": uri}]}}}
+    )
+    with Pod(tmp_path, entry_program, Intake(made, {uri: {}})) as pod:
+        assert pod.end() == 125
+        assert pod.intake.results[0]["reason"] == f"There is nothing at {uri}."
+        assert not (tmp_path / "ran").exists()
+
+
+def test_custom_paths_are_copied_out(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
+    custom = tmp_path / "somewhere/model"
+    said = json.dumps({"artifacts": {"model": {"artifacts": [{"name": "model", "customPath": str(custom)}]}}})
+    script = f"mkdir -p {custom.parent}; echo content > {custom}; printf '%s' '{said}' > {tmp_path}/outputs/executor.json"
+    with Pod(tmp_path, entry_program, Intake(order(["sh", "-c", script], tmp_path, **MODEL))) as pod:
+        assert pod.end() == 0, pod.intake.results
+        assert pod.intake.stored == {(f"{ROOT}/model", ""): b"content\n"}
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.05, 0.15, 0.3, 0.6])
+def test_a_launcher_that_is_killed_goes_on_where_it_was(run: Any, moment: float) -> None:
+    script = 'for i in 1 2 3 4 5 6; do echo line $i; sleep 0.05; done; printf 42 > "$1"; echo content > "$2"'
+    with run(script, **NUMBER, **MODEL) as pod:
+        time.sleep(moment)
+        pod.restart_launcher()
+        assert pod.end() == 0
+        assert {json.dumps(result["outputs"]["parameters"]) for result in pod.intake.results} == {'{"number": 42}'}
+        assert pod.intake.lines() == [("o", f"line {n}") for n in range(1, 7)]
+
+
+def test_answers_that_are_lost_are_asked_for_again(run: Any) -> None:
+    pod = run('echo line 1; echo line 2; printf 42 > "$1"; echo content > "$2"', **NUMBER, **MODEL)
+    pod.intake.lost = ["/v1/order", "/v1/log", "/v1/uploads", "/v1/artifact", "/v1/result"]
+    with pod:
+        assert pod.end() == 0
+        assert pod.intake.results[-1]["outputs"]["parameters"] == {"number": 42}
+        assert pod.intake.lines() == TWO_LINES
+
+
+def test_an_attempt_that_is_over_is_not_run(run: Any, tmp_path: pathlib.Path) -> None:
+    pod = run(f"touch {tmp_path}/ran")
+    pod.intake.refuse["/v1/order"] = (410, "The attempt was stopped.")
+    with pod:
+        assert pod.end() == 125
+        assert not (tmp_path / "ran").exists()
+        assert b"The attempt was stopped." in pod.entry.stdout.read()
