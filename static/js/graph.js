@@ -124,13 +124,13 @@ export class Graph {
     return count;
   }
 
-  /** The edges at a node take the look of their ends. */
+  /** The edges at a node take the look of their ends; in a large graph, those that were never in sight have no arrows. */
   edges(id) {
     for (const edge of this.edgesAt.get(id) ?? []) {
-      const [tail, head] = [edge.dataset.tail, edge.dataset.head].map((end) => document.getElementById(end)?.dataset.state);
+      const ends = [edge.dataset.tail, edge.dataset.head].map((end) => document.getElementById(end)), [tail, head] = ends.map((node) => node?.dataset.state);
       const how = head === "RUNNING" ? "on" : tail === "SKIPPED" || head === "SKIPPED" ? "off" : edge.hasAttribute("data-exit") ? "exit" : "";
-      edge.setAttribute("class", `edge ${how}`);
-      edge.setAttribute("marker-end", how === "on" ? "url(#arr-on)" : "url(#arr)");
+      set(edge, "class", `edge ${how}`);
+      if (!this.many || ends.some((node) => this.drawn.has(node))) set(edge, "marker-end", how === "on" ? "url(#arr-on)" : "url(#arr)");
     }
   }
 
@@ -218,4 +218,9 @@ export class Graph {
     for (const node of this.svg.querySelectorAll('[tabindex="0"]')) node.setAttribute("tabindex", "-1");
     (this.svg.querySelector('.node[aria-current="true"]') ?? this.#first())?.setAttribute("tabindex", "0");
   }
+}
+
+// Of many edges few change: writing what is there already would draw them anew.
+function set(element, name, value) {
+  if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
