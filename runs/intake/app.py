@@ -11,6 +11,7 @@ import json
 import logging
 import resource
 import sys
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -34,6 +35,7 @@ _LIST = 32 * 1024 * 1024  # bytes of a list of files
 _UNUSUAL = 1024 * 1024  # bytes: few bodies that are larger are in memory at a time
 
 _CONNECTIONS = 16384
+_LOG_CHECK, _MOST_LOGS = 2.0, 10_000  # seconds between two looks; attempts remembered
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # glibc's names for mallopt
 
 Json = Any
@@ -46,6 +48,7 @@ class Intake:
         self.logbook = Logbook()
         self.budget = outputs.Budget()
         self._large = asyncio.Semaphore(2)
+        self._taken_until: dict[str, float] = {}  # attempt → until when its log is taken without another look
         self._calls: dict[tuple[str, str], Callable[[Request, Claims], Awaitable[None]]] = {
             ("GET", "/v1/order"): self.order,
             ("GET", "/v1/artifact"): self.fetch,
@@ -110,7 +113,7 @@ class Intake:
         first = request.query.get("first", "")
         if not first.isdecimal() or len(first) > 12:
             raise Refused(400, "The log needs the number of its first line (?first=N).")
-        await with_rows(living, claims, for_log=True)
+        await self._check_log(claims, first == "1")
         block = await request.body(BLOCK_LIMIT, f"A block of a log may have {BLOCK_LIMIT // 2**20} MiB.")
         ended = request.query.get("ended") == "1"
         key = f"{claims.run_id}/{claims.attempt}"
@@ -120,6 +123,16 @@ class Intake:
             status = 507 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 500
             raise Refused(status, f"The log cannot be stored: {error.strerror or error}.") from None
         await request.answer(200, {"next": following})
+
+    async def _check_log(self, claims: Claims, begins: bool) -> None:
+        """Whether the log is still taken, asked of the rows now and then only: a log that has begun makes many calls."""
+        now = time.monotonic()
+        if begins or self._taken_until.get(claims.attempt, 0.0) < now:
+            self._taken_until.pop(claims.attempt, None)
+            await with_rows(living, claims, for_log=True)
+            if len(self._taken_until) > _MOST_LOGS:
+                self._taken_until.clear()
+            self._taken_until[claims.attempt] = now + _LOG_CHECK
 
     async def progress(self, request: Request, claims: Claims) -> None:
         """POST /v1/progress."""

@@ -35,7 +35,7 @@ class _Log:
 
         Raises Refused for a gap (409, with `next`) and for a log that is as large as it may be, OSError for a full disk.
         """
-        with self.lock, self._alone() as writer:
+        with self.lock, self._alone(begin=first == 1) as writer:
             expected = writer.next
             if first > expected:
                 raise Refused(409, f"The log goes on at line {expected}; lines from {first} on leave a gap.", next=expected)
@@ -49,11 +49,18 @@ class _Log:
             return writer.next, first + known, block
 
     @contextmanager
-    def _alone(self) -> Iterator[logstore.LogWriter]:
-        """The writer, while no other process writes to this log; what others added since is known to it."""
+    def _alone(self, *, begin: bool) -> Iterator[logstore.LogWriter]:
+        """The writer, while no other process writes to this log; what others added since is known to it.
+
+        A log that has begun and is gone went with its run: only its first line makes it anew.
+        """
         folder = logs.folder(self.key)
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if begin:
+            folder.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Refused(409, "There is no log yet; it begins with line 1.", next=1) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if self.writer is None or not self.writer.is_current():

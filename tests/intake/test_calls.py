@@ -22,6 +22,7 @@ from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptSucceeded
 from runs.execution.attempt import AttemptOrder
 from runs.execution.result import Result
 from runs.executors.base import LogLine
+from runs.intake import app
 from runs.launcher.tokens import Claims, issue
 from runs.services.launching import NotLaunchable
 from runs.stores import store_options
@@ -262,7 +263,7 @@ def test_a_forged_an_expired_and_a_mixed_token_are_refused(pod: Pod) -> None:
     assert pod.ask("GET", "/v1/order").status == 410
 
 
-def test_after_the_end_only_the_log_is_taken_and_not_for_long(pod: Pod, told: list) -> None:
+def test_after_the_end_only_the_log_is_taken_and_not_for_long(pod: Pod, told: list, monkeypatch: pytest.MonkeyPatch) -> None:
     uri = pod.output()
     fail(pod.run, "root/s1")
     told.clear()
@@ -275,13 +276,20 @@ def test_after_the_end_only_the_log_is_taken_and_not_for_long(pod: Pod, told: li
         assert (answer.status, "is over" in answer.error) == (410, True)
     assert pod.ask("POST", "/v1/log", block(1, "last words"), first=1).status == 200
     models.Attempt.objects.filter(pk=pod.row.pk).update(finished_at=timezone.now() - timedelta(minutes=11))
+    monkeypatch.setattr("runs.intake.app._LOG_CHECK", 0)
+    app._intake()._taken_until.clear()
     assert pod.ask("POST", "/v1/log", block(2, "too late"), first=2).status == 410
     assert told == []
 
 
 def test_a_deleted_run_takes_nothing(pod: Pod) -> None:
+    assert pod.ask("POST", "/v1/log", block(1, "x"), first=1).status == 200
+    folder = logs.folder(f"{pod.run.pk}/{pod.row.name}")
     pod.run.delete()
+    shutil.rmtree(folder.parent)
+    assert pod.ask("POST", "/v1/log", block(2, "y"), first=2).status in (409, 410)
     assert pod.ask("POST", "/v1/log", block(1, "x"), first=1).status == 410
+    assert not folder.exists()
     assert pod.ask("POST", "/v1/result", document(pod)).status == 410
 
 
