@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pipelines.spec import paths
 from pipelines.spec.model import ROOT
-from runs.engine import attempts, retrying, stopping
+from runs.engine import attempts, retries, retrying, stopping
 from runs.engine.draft import Draft, Then
 from runs.engine.groups import begin_root, begin_run, settle
 from runs.engine.model import (
@@ -85,8 +85,8 @@ def apply(draft: Draft, fact: Fact) -> None:
         case TimeCame(path):
             if path == ROOT:
                 stopping.deadline_came(draft)
-            elif (task := draft.find(path)) is not None and task.retry_at is not None and task.retry_at <= draft.now:
-                draft.startable[path] = None
+            elif (task := draft.find(path)) is not None and task.retry_at is not None:
+                retries.time_came(draft, task, task.retry_at)
         case CacheAnswered():
             attempts.cache_answered(draft, fact)
         case _:

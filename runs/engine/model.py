@@ -358,7 +358,7 @@ class LookInCache:
 
 @dataclass(frozen=True, slots=True)
 class WakeLater:
-    """Hand in TimeCame(path) at `due`."""
+    """Hand in TimeCame(path) at `due`. Where that comes too early, this is ordered again."""
 
     path: str
     due: datetime

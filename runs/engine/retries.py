@@ -46,6 +46,14 @@ def after_loss(draft: Draft, task: Task, reason: str, at: datetime) -> None:
     _wait(draft, task, due, f"Attempt {task.attempt} was lost: {reason} It is started again{_pause(due, draft.now)}.", "lost")
 
 
+def time_came(draft: Draft, task: Task, due: datetime) -> None:
+    """Lets a step begin whose pause is over; before, orders the wake-up again: whoever handed it in has another clock."""
+    if due <= draft.now:
+        draft.startable[task.path] = None
+    else:
+        draft.orders.append(WakeLater(task.path, due))
+
+
 def told(task: Task, reason: str) -> str:
     """The reason of a step that has failed for good, with the number of tries where there were several."""
     return reason if task.failures <= 1 else f"{reason.rstrip()} ({task.failures} attempts failed.)"

@@ -11,7 +11,7 @@ from datetime import timedelta
 from pipelines.spec.model import ROOT
 from runs.engine.draft import Draft
 from runs.engine.groups import time_limit
-from runs.engine.model import State, Stop, StopAttempt, Task
+from runs.engine.model import State, Stop, StopAttempt, Task, WakeLater
 
 _STOPPING, _FORCING = "stopping", "stopping-by-force"
 _DEADLINE, _DEADLINE_FORCING = "deadline", "deadline-by-force"
@@ -19,13 +19,15 @@ _FORCED = (_FORCING, _DEADLINE_FORCING)
 
 
 def deadline_came(draft: Draft) -> None:
-    """Stops the run where its own time limit is over."""
+    """Stops the run where its own time limit is over; before, orders the wake-up again: whoever handed it in has another clock."""
     root, limit = draft.find(ROOT), time_limit(draft)
     if root is None or root.state is not State.RUNNING or draft.run.stop or not limit or root.started_at is None:
         return
-    if draft.now >= root.started_at + timedelta(seconds=limit):
-        draft.run = replace(draft.run, stop=Stop.GRACEFUL)
-        draft.change(root, cause=_DEADLINE)
+    if draft.now < (due := root.started_at + timedelta(seconds=limit)):
+        draft.orders.append(WakeLater(ROOT, due))
+        return
+    draft.run = replace(draft.run, stop=Stop.GRACEFUL)
+    draft.change(root, cause=_DEADLINE)
 
 
 def stop(draft: Draft) -> None:
