@@ -48,9 +48,12 @@ def pipeline(tasks: Mapping[str, Any], scripts: Mapping[str, str], components: M
 
 
 def whole(marks: pathlib.Path) -> dict[str, Any]:
-    """A chain with a loop, a slow step and an exit task; each attempt leaves a line in a file with its name in `marks`."""
+    """A chain with a loop, a slow step and an exit task; each attempt leaves a line in a file with its name in `marks`.
+
+    The slow step does not end while there is a file with the name of `marks` and `.held`.
+    """
     mark = f"echo ran >> {marks}/$KFP_POD_NAME; for i in $(seq {LINES}); do echo line $i; sleep"
-    scripts = {"quick": f"{mark} 0.05; done", "slow": f"{mark} 0.3; done"}
+    scripts = {"quick": f"{mark} 0.05; done", "slow": f"{mark} 0.3; done; while [ -e {marks}.held ]; do sleep 0.1; done"}
     loop = {
         "inputDefinitions": {"parameters": {"item": {"parameterType": "NUMBER_INTEGER"}}},
         "dag": {"tasks": {"one": task("quick")}},

@@ -33,10 +33,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathli
     with Installation(folder / "data") as installation:
         ended = stack.launch(installation, stack.whole(marks))
         stack.check_the_end(installation, ended, marks)
+        (held := folder / "marks.held").touch()
         under_way = stack.launch(installation, stack.whole(marks))
         assert wait_for(lambda: stack.runs(installation, under_way, "root/body/slow"), 40), installation.said()
         done = kfdash(installation, "backup", str(folder / "kept.tar.gz"), "--data-dir", str(installation.folder))
         assert done.returncode == 0 and "keep it safe" in done.stdout, done
+        held.unlink()
         stack.check_the_end(installation, under_way, marks)
     for mark in marks.glob("*"):  # from here on it is another life: attempts that had only begun are numbered anew
         mark.unlink()
