@@ -20,12 +20,19 @@ BACK_WITHIN = 45.0  # seconds; a part that ends often waits up to thirty
 
 
 class Faults:
-    """The faults of a round, chosen by `chance`. `marks` is where steps leave theirs, `disk` a small disk that may be filled."""
+    """The faults of a round, chosen by `chance`. `marks` is where steps leave theirs, `disk` a small disk that may be filled,
+    `clock` the file that says by how many seconds the clock is moved.
+    """
 
     def __init__(
-        self, installation: Installation, chance: random.Random, marks: pathlib.Path, disk: pathlib.Path | None = None
+        self,
+        installation: Installation,
+        chance: random.Random,
+        marks: pathlib.Path,
+        clock: pathlib.Path,
+        disk: pathlib.Path | None = None,
     ) -> None:
-        self.installation, self.chance, self.marks, self.disk = installation, chance, marks, disk
+        self.installation, self.chance, self.marks, self.clock, self.disk = installation, chance, marks, clock, disk
         self.tally: Counter[str] = Counter()
         self.recovery: dict[str, list[float]] = {}  # seconds until the part runs again, or the installation is ready
         self.killed_steps: set[str] = set()
@@ -40,6 +47,7 @@ class Faults:
             self.kill_the_supervisor: 1,
             self.kill_everything: 1,
             self.end_well: 1,
+            self.move_the_clock: 2,
         }
         if disk:
             self._choices[self.fill_the_disk] = 2
@@ -107,6 +115,16 @@ class Faults:
         time.sleep(self.chance.uniform(0.5, 4.0))
         filler.unlink()
         self.tally["fill the disk"] += 1
+
+    def move_the_clock(self) -> None:
+        """The clock of the rows jumps back or forth, and after a while it is right again, which is another jump."""
+        by = self.chance.choice((-1, 1)) * self.chance.uniform(2.0, 30.0)
+        beside = self.clock.with_suffix(".new")
+        beside.write_text(f"{by:.3f}")
+        beside.replace(self.clock)
+        time.sleep(self.chance.uniform(0.5, 6.0))
+        self.clock.unlink()
+        self.tally["move the clock back" if by < 0 else "move the clock forth"] += 1
 
     def _start_again(self, what: str, end: Callable[[], object], verb: str = "kill") -> None:
         began = time.monotonic()

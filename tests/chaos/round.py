@@ -84,7 +84,7 @@ def play(settings: Settings) -> Outcome:
     installation = Installation(data, **_program(settings))
     try:
         with installation:
-            faults = Faults(installation, random.Random(chance.random()), marks, settings.disk)
+            faults = Faults(installation, random.Random(chance.random()), marks, settings.folder / "clock", settings.disk)
             stories = _go_on(settings, chance, installation, faults, marks, flags)
             outcome.stories = dict(Counter(story.name.partition(" #")[0] for story in stories))
             _judge(outcome, stories, faults, killed=_look(outcome, installation, marks, faults))
@@ -96,12 +96,12 @@ def play(settings: Settings) -> Outcome:
 
 
 def _program(settings: Settings) -> dict[str, Any]:
-    environment: dict[str, Any] = {"KFDASH_STOP_GRACE": "2", "KFDASH_LOG_LEVEL": "WARNING"}
+    program = (sys.executable, "-P", str(REPOSITORY / "tests/chaos/weakened.py"), settings.without or "-")
+    clock = str(settings.folder / "clock")
+    environment: dict[str, Any] = {"KFDASH_STOP_GRACE": "2", "KFDASH_LOG_LEVEL": "WARNING", "CLOCK_OF_A_ROUND": clock}
     if settings.database:
         environment["KFDASH_DATABASE_URL"] = settings.database
-    if settings.without:
-        environment["program"] = (sys.executable, "-P", str(REPOSITORY / "tests/chaos/weakened.py"), settings.without)
-    return environment
+    return {**environment, "program": program}
 
 
 def _go_on(
