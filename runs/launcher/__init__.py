@@ -6,6 +6,7 @@ It shares the folder `/kfdash` with `entry`, under which the user's command runs
     step/alive      touched every two seconds: the launcher lives
     step/plan       what to run, once inputs are in place (`volume.Plan`); or
     step/refused    why nothing is to be run: a sentence
+    step/begun      `entry` is there and begins: the container of the step was made
     log/<n>.log     the log, in the segments of `runs.logstore`; those that were sent are removed here
     step/ended      how the command ended, as JSON (`volume.Ended`); its outputs can be read
     step/copyout    custom paths to copy to `out/`, and step/copied: that it is done

@@ -114,7 +114,6 @@ class Sidecar:
             inputs.fetch(self.line, wanted.places, told["inputs"], told["problems"], self._fetched)
             plan = make_plan(order, told, wanted.copies, self.volume, self._overlay)
             self.volume.write("plan", plan.records())
-            self._progress("running")
         except (inputs.NotFetched, PlaceholderError, ValueError) as error:
             return str(error)
         return ""
@@ -134,8 +133,12 @@ class Sidecar:
             self.line.call("POST", "/v1/progress", {"phase": phase, "at": now(), "reason": reason}, patience=1.0)
 
     def _await_end(self) -> Ended | None:
-        """How the command ended; None where the pod is ended before it is known."""
+        """How the command ended; None where the pod is ended before it is known. Tells when it has begun."""
+        told = False
         while (text := self.volume.read("ended")) is None:
+            if not told and self.volume.has("begun"):
+                told = True
+                self._progress("running")
             if self._ending.is_set():
                 return None  # `entry` was killed outright: the pod's status tells the rest
             time.sleep(_LOOK)

@@ -50,6 +50,22 @@ def test_a_step_gives_its_outputs_and_its_log(run: Any) -> None:
         assert pod.intake.tokens == {f"Bearer {TOKEN}"}
 
 
+def test_a_step_is_told_to_run_only_once_its_container_is_there(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
+    pod = Pod(tmp_path, entry_program, Intake(order(["true"], tmp_path)))
+    (pod.volume / "bin").mkdir(parents=True)
+    pod.start_launcher()
+    assert wait_for(lambda: (pod.volume / "step/plan").exists())
+    time.sleep(0.3)
+    assert pod.intake.progress == []
+    assert pod.launcher
+    pod.launcher.kill()
+    pod.launcher.wait()
+    (tmp_path / "other").mkdir()
+    with Pod(tmp_path / "other", entry_program, Intake(order(["sleep", "0.3"], tmp_path))) as begun:
+        assert begun.end() == 0
+        assert begun.intake.progress == ["running"]
+
+
 def test_an_output_that_is_a_file_is_stored_as_one(run: Any) -> None:
     with run('echo content > "$2"; chmod 600 "$2"', **MODEL) as pod:
         assert pod.end() == 0

@@ -128,6 +128,7 @@ int main(int count, char **words) {
     if (there("step/ended")) /* this container was started again: what it did is done */
         die(FAILED, "kfdash: the step has run already.");
     read_plan(&plan, text, size);
+    write_whole("step/begun", "", 0); /* until then this container may not be there at all: an image, a secret may be missing */
     prepare(&plan);
     open_log(plan.log_bytes, plan.log_lines);
     run(&plan, &end);
