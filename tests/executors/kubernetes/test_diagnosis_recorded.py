@@ -443,6 +443,15 @@ def test_what_a_node_says_in_an_event_is_told_before_the_status_has_it():
     assert found[1] is not None and found[1].sentence.startswith("Evicted: it wrote more than 4 MiB")
 
 
+def test_an_event_is_believed_before_the_status_says_the_same():
+    for name in ("secret-missing", "run-as-non-root", "image-name-invalid"):
+        early = next(moment for moment in moments(name) if diagnose(moment["pod"], moment["events"]) is not None)
+        assert "Config" not in str(early["pod"]["status"]) and "Invalid" not in str(early["pod"]["status"]), name
+        found = diagnose(early["pod"], early["events"])
+        assert found is not None and found.sentence == PODS[name][2]
+        assert diagnose(early["pod"], []) is None
+
+
 def test_an_exit_code_comes_with_the_last_line_of_the_log():
     last = moments("exit-3")[-1]
     found = diagnose(last["pod"], last["events"], ["epoch 3", "KeyError: 'petal_width'", ""])

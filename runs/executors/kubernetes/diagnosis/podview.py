@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Json = Any
+
+_STAGES = ("Pulling", "Pulled", "Created", "Started", "Failed")  # reasons of events about one container
+_FORESEEN = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull")
+_UNMADE = re.compile(r"^(?:secret|configmap) \"[^\"]+\" not found$|^couldn't find key |runAsNonRoot|^failed to prepare subPath")
 
 MAIN = "main"
 LAUNCHER = "launcher"
@@ -102,7 +107,27 @@ class PodView:
         ):
             told = {text(status.get("name")): status for status in listed(self.status.get(statuses))}
             for spec in listed(self.spec.get(specs)):
-                yield _container(spec, told.get(text(spec.get("name")), {}), is_init)
+                container = _container(spec, told.get(text(spec.get("name")), {}), is_init)
+                yield self._foreseen(container, f"spec.{specs}{{{container.name}}}")
+
+    def _foreseen(self, container: ContainerView, field_path: str) -> ContainerView:
+        """As its status will show it: a busy kubelet tells of a failure by an event, and in the status seconds later."""
+        if container.running or container.ended or container.waiting not in ("", "PodInitializing", "ContainerCreating"):
+            return container
+        about = [event for event in self.events if mapping(event.get("involvedObject")).get("fieldPath") == field_path]
+        newest = next((event for event in reversed(about) if event.get("reason") in _STAGES), {})
+        message = text(newest.get("message"))
+        if newest.get("reason") != "Failed":
+            return container
+        if message.startswith("Failed to pull image "):
+            return replace(container, waiting="ErrImagePull", message=message.partition('": ')[2])
+        told = message.removeprefix("Error: ")
+        if told in _FORESEEN:
+            details = [text(event.get("message")) for event in about if event.get("reason") in ("InspectFailed", told)]
+            return replace(container, waiting=told, message=details[-1] if details else "")
+        if _UNMADE.search(told):
+            return replace(container, waiting="CreateContainerConfigError", message=told)
+        return container
 
     @property
     def name(self) -> str:
