@@ -21,7 +21,7 @@ from kubernetes import client, config, watch
 
 from tests.bench.figures import Figure, Measure
 from tests.bench.pipelines import lightweight
-from tests.bench.stack import _share, call, launch, moment, tasks_of, wait_for_run
+from tests.bench.stack import call, launch, moment, share, tasks_of, wait_for_run
 from tests.running import Installation
 
 CHAIN, FAN_OUT, LEVELS, MANY = 10, 50, 20, 500
@@ -271,9 +271,9 @@ def observer() -> Iterator[Figure]:
         pid = running.parts()["observer"]
         before, began = _cpu(pid), time.monotonic()
         time.sleep(20)
-        share = (_cpu(pid) - before) / (time.monotonic() - began)
-        yield Figure("kubernetes: observer with 500 pods", _share(pid) / 1024, "MiB", 150)
-        yield Figure("kubernetes: observer with 500 pods, nothing changes", share * 100, "% of a core", 5)
+        used = (_cpu(pid) - before) / (time.monotonic() - began)
+        yield Figure("kubernetes: observer with 500 pods", share(pid) / 1024, "MiB", 150)
+        yield Figure("kubernetes: observer with 500 pods, nothing changes", used * 100, "% of a core", 5)
         call(running, f"/apis/v2beta1/runs/{run_id}:terminate", {})
         wait_for_run(running, run_id)
 
