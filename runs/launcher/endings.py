@@ -39,10 +39,10 @@ def judge(order: AttemptOrder, ended: Ended, began: int, sender: LogSender) -> R
         peak=ended.peak,
         memory_killed=False,  # only the pod's status knows
     )
+    if ended.terminated:  # also with exit code 0: what it made until then is no result
+        return replace(result, state="stopped")
     if not found.cause:
         return result
-    if ended.terminated:
-        return replace(result, state="stopped")
     if found.signal == signal.SIGKILL:
         return replace(result, state="failed", reason=_sentence(found.reason), cause=Cause.SIGNAL)
     return replace(result, state="failed", reason=_sentence(found.reason), cause=found.cause)

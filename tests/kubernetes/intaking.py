@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from django.conf import settings
 
+from runs import logstore
 from runs.engine.model import Fact, Phase
 from runs.executors.base import AttemptOrder, FactObserved, LogObserved, Observation
 from runs.executors.kubernetes.config import Config
@@ -38,6 +39,7 @@ class ExecutorAndIntake(KubernetesExecutor):
         super().__init__(config)
         self.orders: dict[str, AttemptOrder] = {}
         self.ended: dict[str, Fact] = {}
+        self.shown: dict[str, int] = {}
 
     def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
         """Remembers the orders: pods ask for them. Their image is one that the cluster has."""
@@ -84,8 +86,11 @@ class ExecutorAndIntake(KubernetesExecutor):
         self._tell([FactObserved(claims.run_id, fact)])
 
     def show(self, seen: LogObserved) -> None:
-        """What those who watch a log would hear."""
-        self._tell([seen])
+        """What those who watch a log would hear, and the lines that they would read from the store."""
+        first = self.shown.get(seen.log, 0) + 1
+        lines = tuple(logstore.read(pathlib.Path(self.config.logs_dir, seen.log), first, 1_000_000))
+        self.shown[seen.log] = first - 1 + len(lines)
+        self._tell([LogObserved(seen.log, lines, seen.ended)])
 
 
 @contextlib.contextmanager
@@ -105,7 +110,7 @@ def running_intake(executor: ExecutorAndIntake, listening: socket.socket) -> Ite
         patch.setattr(app, "row_of", executor.row)
         patch.setattr(app, "reaches", lambda: executor)
         patch.setattr(inputs, "order_of", executor.order_of)
-        patch.setattr(telling, "_hand_over", executor.hand_over)
+        patch.setattr(telling, "hand_over", executor.hand_over)
         patch.setattr(logbook.logs, "append", executor.show)
         for module in (inputs, outputs, outside, telling):
             patch.setattr(module, "store_options", lambda root="": options)

@@ -11,8 +11,10 @@ from typing import ClassVar
 import pytest
 
 from kfdash import callback
+from runs.engine.model import AttemptProgressed, Phase
 from runs.executors.kubernetes.config import Config
 from tests.executors.contract import ProcessContract
+from tests.executors.watching import Sleep, Watcher, key_of
 from tests.kubernetes.intaking import ExecutorAndIntake, running_intake
 
 pytestmark = pytest.mark.kubernetes
@@ -36,3 +38,14 @@ class TestContract(ProcessContract):
     @pytest.fixture
     def executor(self, installation: ExecutorAndIntake) -> ExecutorAndIntake:
         return installation
+
+    def test_look_tells_the_newest_phase(self, executor: ExecutorAndIntake, watcher: Watcher) -> None:
+        """From outside, a step that waits for its inputs and one that runs are alike: its launcher tells them apart."""
+        step = self.make(executor, Sleep(600))
+        executor.start([step])
+        watcher.running(step)
+        [known] = executor.look([key_of(step)])
+        assert known.run_id == step.run_id
+        assert isinstance(known.fact, AttemptProgressed) and known.fact.phase in (Phase.STARTING, Phase.RUNNING)
+        executor.stop([key_of(step)], grace=0)
+        watcher.end_of(step)
