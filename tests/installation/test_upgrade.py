@@ -6,6 +6,7 @@ import contextlib
 import pathlib
 import sqlite3
 import sys
+import urllib.request
 
 import pytest
 
@@ -30,6 +31,9 @@ def test_an_earlier_database_is_brought_up_to_date_and_its_runs_go_on(state: pat
     with Installation(tmp_path / "data") as installation:
         runs = {run["display_name"]: run["run_id"] for run in stack.call(installation, "/apis/v2beta1/runs")["runs"]}
         assert stack.state(installation, runs[ENDED]) == "SUCCEEDED"
+        for page in ("/", "/runs/", f"/runs/{runs[ENDED]}/", f"/runs/{runs[UNDER_WAY]}/"):
+            with urllib.request.urlopen(installation.address + page, timeout=20) as answer:
+                assert answer.status == 200 and (ENDED in (text := answer.read().decode()) or UNDER_WAY in text), page
         kept = stack.tasks(installation, runs[ENDED])
         assert {path: len(kept[path]["attempts"]) for path in STEPS} == dict.fromkeys(STEPS, 1)
         events = stack.call(installation, f"/apis/kfdash/v1/runs/{runs[ENDED]}/events")["events"]
