@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -16,7 +16,9 @@ Json = Any
 
 _TIMEOUT = 60.0  # seconds without a byte
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two tries
-_PIECE = 1024 * 1024  # bytes
+_IDLE = 30.0  # seconds after which a connection is not trusted: the other side, or something between, may have let it go
+_PIECE = 256 * 1024  # bytes
+_OUTSIDE = 600.0  # seconds for which a bucket is tried: an address that pods cannot reach is not reached later either
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -30,6 +32,34 @@ class Refused(Exception):
 
 class Unanswered(Exception):
     """Nobody answered in the time that there was. The message says what happened last."""
+
+
+class _OwnFile(Exception):
+    """It is the file here that cannot be read or written, not the line: trying again helps nobody."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextlib.contextmanager
+def _own_file() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _OwnFile(error) from None
+
+
+class _Source:
+    """A file as http.client reads it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        with _own_file():
+            return self._file.read(size)
 
 
 class Line:
@@ -56,29 +86,40 @@ class Line:
         text = self._again(lambda: self._once(method, path, data, kind), patience)
         return json.loads(text) if text else None
 
-    def fetch(self, url: str, into: Callable[[], IO[bytes]], progress: Callable[[int], None], *, patience: float = 600.0) -> None:
-        """Writes what lies at an address, of the intake or signed, into a file that `into` opens anew for each try."""
+    def fetch(self, url: str, into: Callable[[], IO[bytes]], progress: Callable[[int], None]) -> None:
+        """Writes what lies at an address, of the intake or signed, into a file that `into` opens anew for each try.
+
+        Raises Refused, Unanswered, OSError for the file.
+        """
 
         def once() -> None:
-            with self._asked("GET", url) as answer, into() as file:
+            with self._asked("GET", url) as answer, contextlib.ExitStack() as opened:
                 done, length = 0, answer.length
+                with _own_file():
+                    file = opened.enter_context(into())
                 while piece := answer.read(_PIECE):
-                    file.write(piece)
+                    with _own_file():
+                        file.write(piece)
                     done += len(piece)
                     progress(len(piece))
+                with _own_file():
+                    file.flush()
                 if length is not None and done != length:
                     raise http.client.IncompleteRead(b"", length - done)
 
-        self._again(once, patience)
+        self._again(once, None if url.startswith("/") else _OUTSIDE)
 
-    def send(self, url: str, source: Callable[[], IO[bytes]], size: int, *, patience: float = 600.0) -> None:
+    def send(self, url: str, source: Callable[[], IO[bytes]], size: int) -> None:
         """Puts a file of `size` bytes at an address, of the intake or signed. Raises Refused, Unanswered, OSError for the file."""
 
         def once() -> None:
-            with source() as file, self._asked("PUT", url, file, {"Content-Length": str(size)}):
-                pass
+            with contextlib.ExitStack() as opened:
+                with _own_file():
+                    file = opened.enter_context(source())
+                with self._asked("PUT", url, _Source(file), {"Content-Length": str(size)}):
+                    pass
 
-        self._again(once, patience)
+        self._again(once, None if url.startswith("/") else _OUTSIDE)
 
     # --- one try ---
 
@@ -91,6 +132,9 @@ class Line:
                 if refused.status < 500 and refused.status not in (408, 429):
                     raise
                 last: Exception = refused
+            except _OwnFile as trouble:
+                self._drop()
+                raise trouble.error from None
             except _BROKEN as error:
                 self._drop()
                 last = error
@@ -112,7 +156,12 @@ class Line:
         target = (urlsplit(self.address).path + url) if own else url[url.index("/", url.index("://") + 3) :]
         connection = self._connection(host)
         given = {**(headers or {}), **({"Authorization": f"Bearer {self._token}"} if own else {})}
-        connection.request(method, target, body, given)
+        try:
+            connection.request(method, target, body, given)
+        except (BrokenPipeError, ConnectionResetError):
+            if body is None:
+                raise
+            # It may have been refused before all of it was read: then there is an answer.
         answer = connection.getresponse()
         if answer.status >= 300:
             text = answer.read(65536)
@@ -121,17 +170,18 @@ class Line:
             raise _refusal(answer.status, answer.reason, text)
         yield answer
         answer.read()
+        self._local.used = time.monotonic()
         if answer.will_close:
             self._drop()
 
     def _connection(self, url: str) -> http.client.HTTPConnection:
         parts = urlsplit(url)
         place = (parts.scheme, parts.netloc)
-        if getattr(self._local, "place", None) != place:
+        if getattr(self._local, "place", None) != place or time.monotonic() - self._local.used > _IDLE:
             self._drop()
             kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            self._local.connection = kind(parts.netloc, timeout=_TIMEOUT)
-            self._local.place = place
+            self._local.connection = kind(parts.netloc, timeout=_TIMEOUT, blocksize=_PIECE)
+            self._local.place, self._local.used = place, time.monotonic()
         connection: http.client.HTTPConnection = self._local.connection
         if connection.sock is None:
             connection.connect()
