@@ -6,6 +6,7 @@ It crosses from code by strangers to the driver, so `from_json` takes nothing on
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,11 @@ class Result:
     retryable: bool = True
     peak_memory: int | None = None  # bytes
     outputs: Values = field(default_factory=Values)
+
+    @property
+    def is_half_the_story(self) -> bool:
+        """Whether a pod's status may say why: somebody had the step ended, or it was killed outright, perhaps for its memory."""
+        return self.state == "stopped" or (self.state == "failed" and self.signal == signal.SIGKILL)
 
     def to_json(self) -> dict[str, Json]:
         """As the document has it."""

@@ -12,7 +12,7 @@ from django.utils import timezone
 from kfdash import outbox
 from pipelines.spec.documents import storable_text
 from runs import models, results
-from runs.engine.model import AttemptProgressed, Fact, Phase
+from runs.engine.model import AttemptProgressed, Fact, Phase, State
 from runs.execution.result import REASON_LIMIT, RESULT_LIMIT, Cause, InvalidResult, Result, to_time
 from runs.facts import encode
 from runs.intake.rights import OVER, Reach
@@ -76,7 +76,7 @@ def ended(claims: Claims, reach: Reach, row: models.Attempt, text: bytes | None)
     if known is None:
         _record(claims, result)
     else:
-        hand_over(claims, result.to_fact(claims.path, claims.number))
+        _hand_on(claims, result)
 
 
 def _known(claims: Claims) -> Result | None:
@@ -109,7 +109,17 @@ def _record(claims: Claims, result: Result) -> None:
         results.write(settings.RESULTS_ROOT, store_options(), claims.run_id, claims.attempt, result.to_text())
     except (NotReadable, OSError) as error:
         raise Refused(503, f"The result document cannot be stored: {error}") from None
-    hand_over(claims, result.to_fact(claims.path, claims.number))
+    _hand_on(claims, result)
+
+
+def _hand_on(claims: Claims, result: Result) -> None:
+    """Tells the driver; where the pod's status has the other half, who follows the pods does it, with both."""
+    if not result.is_half_the_story or _asked_to_end(claims):
+        hand_over(claims, result.to_fact(claims.path, claims.number))
+
+
+def _asked_to_end(claims: Claims) -> bool:
+    return models.Task.objects.filter(run_id=claims.run_id, path=claims.path, state=State.CANCELING).exists()
 
 
 def hand_over(claims: Claims, fact: Fact) -> None:

@@ -173,6 +173,14 @@ def test_a_result_is_stored_and_ends_the_attempt(pod: Pod, told: list) -> None:
     assert (other.status, "is over" in other.error) == (410, True)
 
 
+def test_an_end_that_the_pod_can_explain_waits_for_who_follows_the_pods(pod: Pod, told: list) -> None:
+    killed = document(pod, state="failed", signal=9, exit_code=137, reason="Ended by SIGKILL", cause="signal")
+    assert pod.ask("POST", "/v1/result", killed).status == 204
+    assert told == []
+    assert pod.ask("POST", "/v1/result", killed).status == 204
+    assert told == []
+
+
 def test_another_attempt_s_result_is_refused(pod: Pod, told: list) -> None:
     assert pod.ask("POST", "/v1/result", document(pod, attempt="another-1")).status == 403
     assert told == []

@@ -108,6 +108,8 @@ def test_a_step_gets_its_inputs_and_gives_log_outputs_and_result(
         assert wait_for((volume / "step" / "plan").exists, 20)
         given = folder / "minio" / source.removeprefix("minio://")
         assert ((given / "a.txt").read_bytes(), (given / "deep" / "b.txt").read_bytes()) == (b"one", b"two!")
+        written(volume / "step" / "begun", b"")
+        assert wait_for(lambda: any(run_id == str(run.pk) for run_id, _ in told), 20)
         now = time.time_ns() // 1000
         written(volume / "log" / "000000000001.log", f"{now} o first\n{now} e second\n".encode())
         written(folder / "minio" / target.removeprefix("minio://") / "result.txt", b"changed")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from runs import results
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, Fact
 from runs.execution.locations import STORE
-from runs.execution.result import Cause, InvalidResult, Result
+from runs.execution.result import Cause, InvalidResult, to_time
 from runs.executors.base import AttemptKey, ExecutorUnavailable, LogObserved
-from runs.executors.kubernetes import podlog
+from runs.executors.kubernetes import diagnosis, podlog
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose
 from runs.executors.kubernetes.manifest import FINALIZER, INSTALLATION
-from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact
+from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact, failure
 from runs.store import NotReadable
 
 Json = Any
@@ -26,6 +27,8 @@ Json = Any
 _STRATEGIC = "application/strategic-merge-patch+json"
 _NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _PAGE = 500
+_AWAITED = 15.0  # seconds until a pod's status says how its container ended
+_ONLY_THE_POD_KNOWS = (diagnosis.Cause.OUT_OF_MEMORY, diagnosis.Cause.EVICTED, diagnosis.Cause.TIMEOUT)
 
 
 class Ends:
@@ -36,8 +39,17 @@ class Ends:
         self._config = config
         self.documents_are_near = config.results_root.startswith(STORE)  # on our own disk: looking costs nothing
 
-    def document(self, key: AttemptKey) -> Fact | None:
-        """The end that the launcher announced, if it did. Raises ExecutorUnavailable where the store does not answer."""
+    def document(
+        self,
+        key: AttemptKey,
+        seen: Seen | None = None,
+        pod: Mapping[str, Json] | None = None,
+        events: Sequence[Mapping[str, Json]] = (),
+    ) -> Fact | None:
+        """The end that the launcher announced, if it did; where that is half the story, together with what the pod tells.
+
+        None while the other half is awaited, too. Raises ExecutorUnavailable where the store does not answer.
+        """
         try:
             result = results.read(self._config.results_root, self._config.store_options, key.run_id, key.name)
         except InvalidResult as error:
@@ -45,11 +57,18 @@ class Ends:
             return AttemptFailed(key.path, key.number, datetime.now(UTC), reason, Cause.OUTPUTS)
         except NotReadable as error:
             raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
-        return self._as_fact(result, key) if result is not None else None
-
-    @staticmethod
-    def _as_fact(result: Result, key: AttemptKey) -> Fact:
-        return result.to_fact(key.path, key.number)
+        if result is None:
+            return None
+        fact = result.to_fact(key.path, key.number)
+        if not result.is_half_the_story or seen is None or seen.stopped:
+            return fact
+        if seen.end is None and time.time() - result.times["finished"] / 1e6 < _AWAITED:
+            return None
+        verdict = diagnose(pod, events, peak=result.peak_memory) if pod is not None else None
+        if verdict is None or not (verdict.lost or (verdict.fails and verdict.cause in _ONLY_THE_POD_KNOWS)):
+            return fact
+        found = failure(seen, verdict, to_time(result.times["finished"]))
+        return replace(found, peak_memory=result.peak_memory) if isinstance(found, AttemptFailed) else found
 
     def read(
         self, seen: Seen, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]], *, wait: bool
@@ -57,7 +76,7 @@ class Ends:
         """The end's fact, whether by document, and the log where it had to be taken from the cluster. None: wait a moment."""
         if seen.end is None:
             return None
-        if seen.has_launcher and (fact := self.document(seen.key)) is not None:
+        if seen.has_launcher and (fact := self.document(seen.key, seen, pod, events)) is not None:
             return fact, True, []
         if wait:
             return None
@@ -77,7 +96,7 @@ class Ends:
     def of_vanished(self, seen: Seen) -> Fact:
         """The end of an attempt whose pod is gone together with its finalizer."""
         with contextlib.suppress(ExecutorUnavailable):
-            if (fact := self.document(seen.key)) is not None:
+            if (fact := self.document(seen.key, seen)) is not None:
                 return fact
         now = datetime.now(UTC)
         if seen.stopped:

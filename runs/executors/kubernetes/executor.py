@@ -201,7 +201,9 @@ class KubernetesExecutor:
             return self._ends.document(key) or _unknown(key)
         seen = known.seen
         near = self._ends.documents_are_near
-        if (near or seen.end is not None or known.end is not None) and (fact := self._ends.document(key)) is not None:
+        if (near or seen.end is not None or known.end is not None) and (
+            fact := self._ends.document(key, seen, known.pod, known.events)
+        ) is not None:
             return fact
         if known.end is not None:
             return known.end
