@@ -26,7 +26,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from runs import executing
 from runs.execution.locations import STORE
-from runs.store import NotReadable, first_look
+from runs.store import NotReadable
 from runs.stores import store_options
 
 LEAST_FREE = 100  # MiB on the data folder's disk: below that kfdash does not start
@@ -188,15 +188,19 @@ def stores() -> Finding:
     """Whether the settings of stores can be used, and whether the one that outputs go to answers."""
     root = settings.PIPELINE_ROOT
     try:
-        options = store_options(root)
+        store_options(root)
         if root.startswith(STORE):
             return Finding("store", f"{root}, in {settings.ARTIFACTS_DIR}")
         if settings.EXECUTOR == "local":
             sentence = f"KFDASH_PIPELINE_ROOT is {root}, and local steps write to kfdash's own store only, {STORE}…: leave it out."
             return Finding("store", sentence, ok=False)
-        first_look(root.partition("?")[0], options)
     except NotReadable as error:
         return Finding("store", str(error), ok=False)
+    # In a process of its own: the library has threads, and from a process with threads no parts may be forked.
+    command = [sys.executable, "-P", "-m", "runs.store", root, "--look", "--artifacts", str(settings.ARTIFACTS_DIR)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        return Finding("store", (done.stderr.strip().splitlines() or [f"{root} cannot be looked at."])[-1], ok=False)
     return Finding("store", f"{root} answers")
 
 

@@ -333,12 +333,15 @@ def _first_line(error: BaseException) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Fetches one artifact: a JSON line `{"done", "total"}` now and then on stdout, the sentence of a failure on stderr.
 
+    With --look it fetches nothing, and only asks the store whether it answers.
+
     Exit code 0 when it is there, 1 when it cannot be read. Options come in the environment variable KFDASH_STORE_OPTIONS,
     since credentials do not belong in an argument list.
     """
     parser = argparse.ArgumentParser(prog="python -m runs.store", description="Fetch an artifact.")
     parser.add_argument("uri")
-    parser.add_argument("path")
+    parser.add_argument("path", nargs="?", default="")
+    parser.add_argument("--look", action="store_true", help="only ask whether the store answers")
     parser.add_argument("--artifacts", default="artifacts", help="the folder of kfdash's own store")
     parser.add_argument("--limit", type=int, default=FETCH_LIMIT, help="bytes, at most")
     given = parser.parse_args(arguments)
@@ -347,7 +350,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps({"done": done, "total": total}), flush=True)
 
     try:
-        fetch(given.uri, given.path, StoreOptions.from_environment(given.artifacts), limit=given.limit, progress=tell)
+        options = StoreOptions.from_environment(given.artifacts)
+        if given.look:
+            first_look(given.uri.partition("?")[0], options.for_root(given.uri))
+        elif not given.path:
+            parser.error("the path to fetch to is missing")
+        else:
+            fetch(given.uri, given.path, options, limit=given.limit, progress=tell)
     except (NotReadable, OSError) as error:
         print(error, file=sys.stderr)
         return 1

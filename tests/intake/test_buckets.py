@@ -5,8 +5,11 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+import os
 import pathlib
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 from typing import Any
@@ -235,3 +238,31 @@ def test_a_store_without_credentials_signs_nothing(place: pathlib.Path, monkeypa
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
     assert outside.signed("s3://public/x", "", "PUT", ["x/a"]) == []
+
+
+_LOOK = """
+import os, django
+django.setup()
+from kfdash import doctor, processes
+print(doctor.stores().sentence, processes.threads(), sep="|")
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_store_is_looked_at_before_the_start_and_no_thread_is_left(
+    s3_server: str, bucket: str, there: bool, tmp_path: Any
+) -> None:
+    endpoint = s3_server if there else "http://127.0.0.1:9"
+    entry = {"prefix": f"s3://{bucket}", "options": {"endpoint": endpoint, **KEYS}}
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "kfdash.settings",
+        "KFDASH_DATA_DIR": str(tmp_path / "data"),
+        "KFDASH_EXECUTOR": "kubernetes",
+        "KFDASH_PIPELINE_ROOT": f"s3://{bucket}/x",
+        "KFDASH_STORES": json.dumps([entry]),
+    }
+    done = subprocess.run([sys.executable, "-c", _LOOK], env=environment, capture_output=True, text=True, timeout=60)
+    sentence, threads = done.stdout.strip().split("|")
+    assert sentence.startswith(f"s3://{bucket}/x answers" if there else "The bucket does not answer as it should.")
+    assert int(threads) == 1, "parts cannot be forked from a process with threads"
