@@ -75,6 +75,14 @@ _MEMORY_EATER = "held = []\nwhile True: held.append(bytearray(1 << 20))"
 _OUTPUT = {"outputDefinitions": {"parameters": {"score": {"parameterType": "NUMBER_DOUBLE"}}}}
 
 EXHIBITS: dict[str, Exhibit] = {
+    # --- what takes a kubelet longest to notice comes first
+    "volume-too-full": Exhibit(
+        "Evicted: it wrote more than 4 MiB, the limit of its volume scratch. Raise the limit or write less.",
+        cause="evicted",
+        command=("sh", "-c", "dd if=/dev/zero of=/scratch/x bs=1M count=20 && sleep 300"),
+        platform={"emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/scratch", "sizeLimit": "4Mi"}]},
+        knows="exceeds the limit",
+    ),
     # --- images
     "image-not-found": Exhibit(
         "Image not found: docker.io has no python:9.99. Check its name and tag.",
@@ -201,7 +209,7 @@ EXHIBITS: dict[str, Exhibit] = {
         "Would run as root: the step must not (runAsNonRoot), and the image python:3.11 has no other user. "
         "Set runAsUser on the step, or USER in the image.",
         platform={"securityContext": {"runAsNonRoot": True}},
-        knows="CreateContainerConfigError",
+        knows="runAsNonRoot",
     ),
     "init-container-fails": Exhibit(
         "Init container fetch failed with exit code 2; the step did not begin.",
@@ -222,33 +230,26 @@ EXHIBITS: dict[str, Exhibit] = {
         command=("sh", "-c", "echo loading; echo \"KeyError: 'petal_width'\" >&2; exit 3"),
     ),
     "crash": Exhibit(
-        "Ended by SIGSEGV (a crash in native code).",
+        "Ended by SIGSEGV (a crash in native code)",
         cause="signal",
         command=python(
             "import os, resource, signal; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.kill(os.getpid(), signal.SIGSEGV)"
         ),
     ),
     "out-of-memory": Exhibit(
-        "Out of memory: killed at its limit of 64 MiB",
+        "Out of memory: killed at its limit of 64 MiB (its peak was … MiB). Raise the step's memory limit or use less.",
         cause="out-of-memory",
         command=python(_MEMORY_EATER),
         resources={"resourceMemoryLimit": "64Mi"},
     ),
     "time-limit": Exhibit(
-        "Ran into its time limit",
+        "Took longer than its limit of 2 s",
         cause="timeout",
         platform={"activeDeadlineSeconds": "2"},
     ),
     "program-missing": Exhibit("train-model", cause="not-found", command=("train-model", "--fast")),
     "program-not-executable": Exhibit("/etc/passwd", command=("/etc/passwd",)),
     "output-missing": Exhibit("score", cause="outputs", command=("true",), component=_OUTPUT),
-    "volume-too-full": Exhibit(
-        "Evicted: it wrote more than 4 MiB, the limit of its volume scratch. Raise the limit or write less.",
-        cause="evicted",
-        command=("sh", "-c", "dd if=/dev/zero of=/scratch/x bs=1M count=20 && sleep 300"),
-        platform={"emptyDirMounts": [{"volumeName": "scratch", "mountPath": "/scratch", "sizeLimit": "4Mi"}]},
-        knows="exceeds the limit",
-    ),
     # --- what others do
     "deleted-by-hand": Exhibit("Pod deleted: somebody deleted", TRIED_AGAIN, then="delete", knows="deletionTimestamp"),
     "drained": Exhibit(

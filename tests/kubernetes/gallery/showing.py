@@ -69,6 +69,7 @@ class Watcher:
     def __init__(self, cluster: Cluster, namespace: str, installation: Installation, runs: Mapping[str, str]) -> None:
         self.cluster, self.namespace, self.installation, self.runs = cluster, namespace, installation, dict(runs)
         self.node = cluster.ask("GET", "/api/v1/nodes")["items"][0]["metadata"]["name"]
+        self.began = time.monotonic()
         self.known: dict[str, float] = {}  # exhibit → monotonic time
         self.said: dict[str, float] = {}
         self.seen: dict[str, Json] = {}  # the step as the API shows it, the newest
@@ -86,6 +87,9 @@ class Watcher:
         self._stop.set()
         for thread in self._threads:
             thread.join(20)
+        late = [self.said[name] - self.known[name] for name in self.said if name in self.known]
+        last = max(self.said.values(), default=self.began) - self.began
+        print(f"\n{len(self.said)} of {len(self.runs)} sentences within {last:.0f} s, at most {max(late, default=0):.1f} s late")
 
     def sentence(self, name: str) -> re.Pattern[str]:
         """What is to be said of an exhibit."""
@@ -102,10 +106,9 @@ class Watcher:
         items = self.cluster.ask("GET", f"/api/v1/namespaces/{self.namespace}/pods")["items"]
         events = self.cluster.ask("GET", f"/api/v1/namespaces/{self.namespace}/events", limit="2000")["items"]
         now = time.monotonic()
-        by_run = {pod["metadata"]["labels"].get("kfdash.dev/run"): pod for pod in items}
-        for name, run in self.runs.items():
-            pod = by_run.get(run)
-            if pod is None:
+        for pod in items:
+            name = next((name for name, run in self.runs.items() if run == pod["metadata"]["labels"].get("kfdash.dev/run")), "")
+            if not name:
                 continue
             about = [event for event in events if event["involvedObject"].get("uid") == pod["metadata"]["uid"]]
             told = json.dumps([pod["metadata"].get("deletionTimestamp") and "deletionTimestamp", pod["status"], about])
