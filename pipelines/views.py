@@ -31,10 +31,10 @@ from pipelines.models import Pipeline, PipelineVersion, Specification
 from pipelines.packages import read_package
 from pipelines.samples import SAMPLES, read_sample
 from pipelines.source import marked
-from pipelines.spec.documents import storable_text
 from pipelines.spec.model import PipelineSpec
 from pipelines.spec.platform import local_notices
 from pipelines.spec.problems import Problem, Refused
+from pipelines.spec.storable import storable_text
 from pipelines.specifications import load
 from pipelines.tagging import edit_tags
 from runs import services as run_services

@@ -13,7 +13,7 @@ from django.db.models import FloatField, Func, Q, QuerySet
 from django.db.models.lookups import GreaterThan, LessThan
 
 from kfdash.tagged import tagged
-from pipelines.spec.documents import storable_text
+from pipelines.spec.storable import storable_text
 from runs.models import Run
 
 _STATES = {

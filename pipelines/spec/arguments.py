@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.spec.documents import unstorable
 from pipelines.spec.model import ParameterDefinition, ParameterType, PipelineSpec
+from pipelines.spec.storable import unstorable
 from pipelines.spec.values import fits, kind_of, to_text
 
 Json = Any

@@ -10,9 +10,10 @@ from typing import Any
 
 from pipelines.spec import check, loopitems, older, strict
 from pipelines.spec.build import Builder
-from pipelines.spec.documents import SourceDocument, camel, read_documents, unstorable
+from pipelines.spec.documents import SourceDocument, camel, read_documents
 from pipelines.spec.model import PipelineSpec
 from pipelines.spec.problems import MAX_PROBLEMS, Finding, Place, Problem, Refused, dotted
+from pipelines.spec.storable import unstorable
 
 Json = Any
 LineOf = Callable[[Place], int | None]

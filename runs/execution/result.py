@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Literal, get_args
 
-from pipelines.spec.documents import storable_text, unstorable
+from pipelines.spec.storable import storable_text, unstorable
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Values
 
 Json = Any

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from kfdash import outbox
-from pipelines.spec.documents import storable_text
+from pipelines.spec.storable import storable_text
 from runs import models, results
 from runs.engine.model import AttemptProgressed, Fact, Phase, State
 from runs.execution.result import REASON_LIMIT, RESULT_LIMIT, Cause, InvalidResult, Result, to_time

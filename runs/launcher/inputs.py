@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import IO, Any
 
+from runs.launcher import parallel
 from runs.launcher.asking import Line, Refused, Unanswered
 
 Json = Any
@@ -20,37 +18,24 @@ class NotFetched(Exception):
     """An input cannot be had. The message is for people."""
 
 
-@dataclass
-class Wanted:
-    """Where inputs go: URI → the paths at which they are to lie, and what `entry` copies to its place."""
-
-    places: dict[str, str] = field(default_factory=dict)
-    copies: list[tuple[str, str]] = field(default_factory=list)
-
-
-def wanted(executor_input: Mapping[str, Json], inside: pathlib.Path) -> Wanted:
-    """What has to be fetched, and to where. One with a custom path is fetched into `inside`: it may lie anywhere in the image."""
+def places(executor_input: Mapping[str, Json]) -> dict[str, str]:
+    """URI → path of what has to be fetched before the step begins."""
     from runs.execution.locations import IN_WORKSPACE, artifact_path, container_path  # noqa: PLC0415  # see `sidecar`
 
-    found = Wanted()
+    found: dict[str, str] = {}
     for listed in executor_input.get("inputs", {}).get("artifacts", {}).values():
         for artifact in listed.get("artifacts", []):
             uri = artifact.get("uri", "")
-            path = artifact_path(artifact, container_path)
+            path = artifact_path({**artifact, "customPath": ""}, container_path)
             in_workspace = (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True
-            if not path or uri in found.places or uri.startswith("oci://") or (in_workspace and os.path.exists(path)):
-                continue
-            if artifact.get("customPath"):
-                beside = str(inside / str(len(found.copies)))
-                found.copies.append((beside, path))
-                path = beside
-            found.places[uri] = path
+            if path and not uri.startswith("oci://") and not (in_workspace and os.path.exists(path)):
+                found[uri] = path
     return found
 
 
 def fetch(
     line: Line,
-    places: Mapping[str, str],
+    wanted: Mapping[str, str],
     listed: Mapping[str, Sequence[Mapping[str, Json]]],
     problems: Mapping[str, str],
     progress: Callable[[int, int], None],
@@ -58,7 +43,7 @@ def fetch(
     """Fetches all files of all inputs; `progress(done, total)` is told of bytes. Raises NotFetched."""
     files: list[tuple[str, str, str]] = []  # address, path, URI
     total = done = 0
-    for uri, path in places.items():
+    for uri, path in wanted.items():
         if uri in problems:
             raise NotFetched(problems[uri])
         for entry in listed.get(uri, ()):
@@ -80,9 +65,7 @@ def fetch(
         except OSError as error:
             raise NotFetched(f"The input {uri} could not be stored at {path}: {error.strerror or error}.") from None
 
-    with ThreadPoolExecutor(_AT_ONCE) as threads:
-        for _ in threads.map(one, files):
-            pass
+    parallel.each(files, one, _AT_ONCE)
 
 
 def _opened(path: str) -> IO[bytes]:

@@ -7,13 +7,13 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from runs.engine.model import Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import EXECUTOR_OUTPUT_LIMIT, PARAMETER_LIMIT, OutputsInvalid, collect
-from runs.execution.locations import IN_WORKSPACE, UnsafeLocation, container_path
+from runs.execution.locations import IN_WORKSPACE, UnsafeLocation, container_path, out_of_container
+from runs.launcher import parallel
 from runs.launcher.asking import Line, Refused
 from runs.launcher.volume import Volume, records
 
@@ -35,6 +35,7 @@ def gather(order: AttemptOrder) -> Values:
         order,
         _read(outputs.get("outputFile", ""), EXECUTOR_OUTPUT_LIMIT),
         lambda name: _read(files.get(name, {}).get("outputFile", ""), PARAMETER_LIMIT),
+        canonical=out_of_container,
     )
 
 
@@ -66,10 +67,7 @@ def store(line: Line, order: AttemptOrder, values: Values, volume: Volume, limit
         return
     try:
         urls = line.call("POST", "/v1/uploads", {"files": [entry for _, entry in files]})["urls"]
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            jobs = zip(urls, files, strict=True)
-            for _ in threads.map(lambda job: _send(line, job[0], job[1][0], job[1][1]["size"]), jobs):
-                pass
+        parallel.each(zip(urls, files, strict=True), lambda job: _send(line, job[0], job[1][0], job[1][1]["size"]), _AT_ONCE)
     except Refused as refused:
         raise NotStored(f"Its outputs could not be stored: {refused}") from None
     except OSError as error:

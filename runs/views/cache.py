@@ -15,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from kfdash import keyset
 from kfdash.words import counted, duration
-from pipelines.spec.documents import storable_text
+from pipelines.spec.storable import storable_text
 from runs import services
 from runs.models import CacheEntry
 from runs.views.lists import NAMESPACE, is_partial

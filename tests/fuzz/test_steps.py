@@ -12,8 +12,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from pipelines.spec import cel
-from pipelines.spec.documents import unstorable
 from pipelines.spec.model import ParameterType
+from pipelines.spec.storable import unstorable
 from pipelines.spec.values import fits, to_json_text, to_text
 from runs import logstore
 from runs.engine.model import Values

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from kfdash import keyset
 from pipelines.spec.arguments import check_arguments, expand_macros, go_time
-from pipelines.spec.documents import unstorable
 from pipelines.spec.parse import parse_json
+from pipelines.spec.storable import unstorable
 from pipelines.spec.values import to_text
 from runs import filters, models
 from tests.fuzz.mutations import VALUES

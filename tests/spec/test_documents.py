@@ -11,8 +11,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines.spec.documents import MAX_DEPTH, NUL_REFUSAL, camel, read_documents
+from pipelines.spec.documents import camel, read_documents
 from pipelines.spec.problems import Refused, dotted
+from pipelines.spec.storable import MAX_DEPTH, NUL_REFUSAL
 
 Json = Any
 
