@@ -62,6 +62,31 @@ def artifact_path(artifact: Mapping[str, Json], locate: Callable[[str], str | No
     return path
 
 
+# --- in a container -------------------------------------------------------------------------------------------------
+
+
+def in_container(executor_input: Mapping[str, Json]) -> dict[str, Json]:
+    """An ExecutorInput as a step sees it in its container: what lies in kfdash's own store has plain paths for URIs.
+
+    So it is without containers, too: code that opens what it is given runs on either, and nobody could reach that store by
+    its URIs. Inputs lie where their URI says, whatever custom path their maker wrote to. Raises UnsafeLocation.
+    """
+    found: dict[str, Json] = copy.deepcopy(dict(executor_input))
+    for artifact in _artifacts(found.get("inputs", {})):
+        if artifact.get("uri", "").startswith(_FETCHED):
+            artifact.pop("customPath", None)
+    for artifact in [*_artifacts(found.get("inputs", {})), *_artifacts(found.get("outputs", {}))]:
+        in_workspace = (artifact.get("metadata") or {}).get(IN_WORKSPACE) is True
+        if artifact.get("uri", "").startswith(STORE) and not in_workspace:
+            artifact["uri"] = container_path(artifact["uri"]) or artifact["uri"]
+    return found
+
+
+def out_of_container(location: str) -> str:
+    """The URI of what a step wrote in its container to the place of kfdash's store; other locations as they are."""
+    return canonical_uri(location, _MOUNTS["minio"])
+
+
 # --- without containers ---------------------------------------------------------------------------------------------
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from runs.execution.attempt import AttemptOrder
-from runs.execution.locations import UnsafeLocation, container_path
+from runs.execution.locations import UnsafeLocation, container_path, in_container
 from runs.execution.placeholders import substitute
 from runs.launcher import overlay
 from runs.launcher.volume import Plan, Volume
@@ -15,16 +15,13 @@ from runs.launcher.volume import Plan, Volume
 Json = Any
 
 
-def make_plan(
-    order: AttemptOrder, told: Mapping[str, Json], copies: Sequence[tuple[str, str]], volume: Volume, packages: str
-) -> Plan:
+def make_plan(order: AttemptOrder, told: Mapping[str, Json], volume: Volume, packages: str) -> Plan:
     """The plan for an order with its inputs in place. Raises PlaceholderError, UnsafeLocation, and OSError for the packages."""
-    argv = substitute(order, order.executor_input, container_path)
+    argv = substitute(order, in_container(order.executor_input), container_path)
     written = written_paths(order)
     plan = Plan(
         argv=argv,
         folders=list(dict.fromkeys(posixpath.dirname(path) for path in written)),
-        copies=list(copies),
         readable=written,
         timeout=order.timeout,
         grace=float(told.get("grace") or 30.0),

@@ -110,9 +110,8 @@ class Sidecar:
         from runs.launcher.plan import make_plan  # noqa: PLC0415
 
         try:
-            wanted = inputs.wanted(order.executor_input, self.volume.inside)
-            inputs.fetch(self.line, wanted.places, told["inputs"], told["problems"], self._fetched)
-            plan = make_plan(order, told, wanted.copies, self.volume, self._overlay)
+            inputs.fetch(self.line, inputs.places(order.executor_input), told["inputs"], told["problems"], self._fetched)
+            plan = make_plan(order, told, self.volume, self._overlay)
             self.volume.write("plan", plan.records())
         except (inputs.NotFetched, PlaceholderError, ValueError) as error:
             return str(error)

@@ -18,12 +18,11 @@ class Volume:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = pathlib.Path(folder)
         self.step, self.log, self.out = self.folder / "step", self.folder / "log", self.folder / "out"
-        self.inside = self.folder / "in"  # inputs that `entry` copies to their places
         self.packages = self.folder / "python"
 
     def make(self) -> None:
         """Makes the folders; `entry`, which may run as anybody, writes there too."""
-        for folder in (self.step, self.log, self.out, self.inside):
+        for folder in (self.step, self.log, self.out):
             folder.mkdir(exist_ok=True)
             with contextlib.suppress(PermissionError):  # the hook made them
                 folder.chmod(0o777)
@@ -58,7 +57,6 @@ class Plan:
     add: dict[str, str] = field(default_factory=dict)  # variables to set
     append: dict[str, str] = field(default_factory=dict)  # … to append to, with a colon
     folders: list[str] = field(default_factory=list)  # to be made
-    copies: list[tuple[str, str]] = field(default_factory=list)  # from, to: before it runs
     readable: list[str] = field(default_factory=list)  # to be made readable for all when it has ended
     timeout: float | None = None  # seconds
     grace: float = 30.0  # seconds between SIGTERM and SIGKILL at the time limit
@@ -71,7 +69,6 @@ class Plan:
         found += [f"E{name}={value}" for name, value in self.add.items()]
         found += [f"P{name}={value}" for name, value in self.append.items()]
         found += [f"D{path}" for path in self.folders]
-        found += [text for source, target in self.copies for text in (f"I{source}", f"T{target}")]
         found += [f"R{path}" for path in self.readable]
         found += [f"G{self.grace:g}"]
         found += [f"L{self.timeout:g}"] if self.timeout else []

@@ -163,3 +163,25 @@ def test_what_must_be_fetched_is_listed_once() -> None:
     }
     assert inputs_elsewhere(given) == ("gs://b/k", "https://example.org/x", "minio://other/k")
     assert inputs_in_workspace(given, "/ws") == {"s3://b/w": "/ws/.artifacts/s3/b/w"}
+
+
+def test_a_step_in_a_container_gets_plain_paths_for_what_lies_in_our_own_store() -> None:
+    uri, path = "minio://kfdash/root/data", "/minio/kfdash/root/data"
+    given = {
+        "inputs": {
+            "artifacts": {
+                "own": {"artifacts": [{"uri": uri, "customPath": "/where/its/maker/wrote"}]},
+                "bucket": {"artifacts": [{"uri": "s3://bucket/data"}]},
+                "image": {"artifacts": [{"uri": "oci://models/one:1", "customPath": "/kept"}]},
+            }
+        },
+        "outputs": {"artifacts": {"made": {"artifacts": [{"uri": uri}]}}},
+    }
+    seen = locations.in_container(given)
+    assert seen["inputs"]["artifacts"]["own"]["artifacts"] == [{"uri": path}]
+    assert seen["inputs"]["artifacts"]["bucket"] == given["inputs"]["artifacts"]["bucket"]
+    assert seen["inputs"]["artifacts"]["image"] == given["inputs"]["artifacts"]["image"]
+    assert seen["outputs"]["artifacts"]["made"]["artifacts"] == [{"uri": path}]
+    assert locations.out_of_container(path) == uri
+    assert locations.out_of_container("s3://bucket/data") == "s3://bucket/data"
+    assert given["inputs"]["artifacts"]["own"]["artifacts"][0]["uri"] == uri

@@ -124,11 +124,10 @@ def test_an_output_that_was_not_written_fails_the_step(run: Any) -> None:
 
 def test_inputs_are_in_place_before_the_step_begins(tmp_path: pathlib.Path, entry_program: pathlib.Path) -> None:
     folder, file, custom = "minio://kfdash/in/folder", "minio://kfdash/in/file", "minio://kfdash/in/custom"
-    elsewhere = tmp_path / "elsewhere/it"
     artifacts = {
         "folder": {"artifacts": [{"name": "1", "uri": folder}]},
         "file": {"artifacts": [{"name": "2", "uri": file}]},
-        "custom": {"artifacts": [{"name": "3", "uri": custom, "customPath": str(elsewhere)}]},
+        "custom": {"artifacts": [{"name": "3", "uri": custom, "customPath": "/its/maker/wrote/here"}]},
     }
     names = [f"{{{{$.inputs.artifacts['{name}'].path}}}}" for name in artifacts]
     command = ["sh", "-c", 'cat "$1/a" "$1/deep/b" "$2" "$3"', "sh", *names]

@@ -32,14 +32,10 @@ static char *await_plan(size_t *size) {
 }
 
 static void prepare(const struct plan *plan) {
-    char why[300];
     for (size_t i = 0; i < plan->clear.count; i++)
         remove_tree(plan->clear.at[i]);
     for (size_t i = 0; i < plan->folders.count; i++)
         make_folders(plan->folders.at[i]); /* one that cannot be made is noticed by the step, where it matters */
-    for (size_t i = 0; i < plan->from.count && i < plan->to.count; i++)
-        if (!copy_tree(plan->from.at[i], plan->to.at[i], why, sizeof why))
-            fprintf(stderr, "kfdash: an input could not be copied to %s: %s\n", plan->to.at[i], why);
 }
 
 static void put_json(struct buffer *to, const char *text) {

@@ -13,7 +13,6 @@ void read_plan(struct plan *plan, char *data, size_t size) {
         case 'E': add_text(&plan->set, text); break;
         case 'P': add_text(&plan->append, text); break;
         case 'D': add_text(&plan->folders, text); break;
-        case 'I':
         case 'F': add_text(&plan->from, text); break;
         case 'T': add_text(&plan->to, text); break;
         case 'R': add_text(&plan->readable, text); break;

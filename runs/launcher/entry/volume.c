@@ -132,7 +132,7 @@ bool launcher_lives(int64_t since) {
 }
 
 void install(const char *target) {
-    static const char *names[] = {"step", "log", "out", "in"};
+    static const char *names[] = {"step", "log", "out"};
     char beside[1200], path[1200], block[65536];
     ssize_t got;
     umask(0);
