@@ -12,10 +12,12 @@ from runs.execution.locations import (
     UnsafeLocation,
     canonical_uri,
     container_path,
+    in_container,
     inputs_elsewhere,
     inputs_in_workspace,
     local_path,
     localise,
+    out_of_container,
     workspace_moved,
 )
 
@@ -177,11 +179,11 @@ def test_a_step_in_a_container_gets_plain_paths_for_what_lies_in_our_own_store()
         },
         "outputs": {"artifacts": {"made": {"artifacts": [{"uri": uri}]}}},
     }
-    seen = locations.in_container(given)
+    seen = in_container(given)
     assert seen["inputs"]["artifacts"]["own"]["artifacts"] == [{"uri": path}]
     assert seen["inputs"]["artifacts"]["bucket"] == given["inputs"]["artifacts"]["bucket"]
     assert seen["inputs"]["artifacts"]["image"] == given["inputs"]["artifacts"]["image"]
     assert seen["outputs"]["artifacts"]["made"]["artifacts"] == [{"uri": path}]
-    assert locations.out_of_container(path) == uri
-    assert locations.out_of_container("s3://bucket/data") == "s3://bucket/data"
+    assert out_of_container(path) == uri
+    assert out_of_container("s3://bucket/data") == "s3://bucket/data"
     assert given["inputs"]["artifacts"]["own"]["artifacts"][0]["uri"] == uri
