@@ -26,10 +26,10 @@ from runs.executors.base import (
 from runs.executors.kubernetes import describing
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
-from runs.executors.kubernetes.diagnosis import refusal
+from runs.executors.kubernetes.diagnosis import diagnose, refusal
 from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.manifest import INSTALLATION, RUN, manifest, workspace_manifest
-from runs.executors.kubernetes.pods import STOPPED, Seen, read
+from runs.executors.kubernetes.pods import STOPPED, end_fact, read
 from runs.executors.kubernetes.watch import Known, Watch
 from runs.launcher import tokens
 
@@ -218,7 +218,12 @@ class KubernetesExecutor:
                 return None
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
         seen = read(pod)
-        return Known(seen) if isinstance(seen, Seen) else None
+        if seen is None:
+            return None
+        known = Known(seen, pod)
+        if seen.end is not None and (seen.launcher_ended or seen.deleted_at or not seen.has_launcher):
+            known.end = self._ends.document(key) or end_fact(seen, seen.end, diagnose(pod, ()))
+        return known
 
     def _forget(self, key: AttemptKey) -> None:
         try:
