@@ -17,6 +17,7 @@ from pipelines.spec.model import ROOT
 from runs import models, services
 
 LATEST = 6  # events beside the reason
+_SAYS_LITTLE = ("MissingClusterDNS",)  # said of every pod of some clusters
 
 
 def address(run: models.Run, path: str, attempt: models.Attempt | None) -> str:
@@ -56,4 +57,5 @@ def shown(pod: services.PodShown | None) -> dict[str, object]:
     if pod is None:
         return {}
     events = [{**event, "time": parse_datetime(str(event["at"])) if event["at"] else None} for event in pod.events]
-    return {"pod_text": marked(pod.text, "yaml"), "pod_events": events, "latest": events[-LATEST:]}
+    telling = [event for event in events if event["reason"] not in _SAYS_LITTLE]
+    return {"pod_text": marked(pod.text, "yaml"), "pod_events": events, "latest": telling[-LATEST:]}
