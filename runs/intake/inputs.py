@@ -43,13 +43,16 @@ def order_of(row: models.Attempt) -> AttemptOrder | AttemptFailed:
     raise Refused(410, OVER)
 
 
-def answer(order: AttemptOrder, reach: Reach) -> dict[str, Json]:
-    """The answer to a launcher that asks for its order: looks at the stores of all inputs, clears the outputs' places."""
-    if order.number > 1:
+def answer(order: AttemptOrder, reach: Reach, *, begun: bool = False) -> dict[str, Json]:
+    """The answer to a launcher that asks for its order: looks at the stores of all inputs, clears the outputs' places.
+
+    Where the step has `begun` it has its inputs, and what lies at the outputs' places may be its own.
+    """
+    if order.number > 1 and not begun:
         _clear_outputs(order, reach)
     inputs: dict[str, list[dict[str, Json]]] = {}
     problems: dict[str, str] = {}
-    for uri in _input_uris(order):
+    for uri in [] if begun else _input_uris(order):
         if not uri.startswith(_FETCHED):
             continue  # a model image, a path in the workspace: not fetched
         try:

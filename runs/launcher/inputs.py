@@ -47,6 +47,8 @@ def fetch(
         if uri in problems:
             raise NotFetched(problems[uri])
         for entry in listed.get(uri, ()):
+            if ".." in entry["name"].split("/"):
+                raise NotFetched(f"The input {uri} has a file that leads out of it: {entry['name']!r}.")
             files.append((entry["url"], f"{path}/{entry['name']}" if entry["name"] else path, uri))
             total += max(int(entry["size"]), 0)
 

@@ -15,7 +15,7 @@ from runs.execution.collect import EXECUTOR_OUTPUT_LIMIT, PARAMETER_LIMIT, Outpu
 from runs.execution.locations import IN_WORKSPACE, UnsafeLocation, container_path, out_of_container
 from runs.launcher import parallel
 from runs.launcher.asking import Line, Refused
-from runs.launcher.volume import Volume, records
+from runs.launcher.volume import Volume, opened, records
 
 Json = Any
 
@@ -42,40 +42,35 @@ def gather(order: AttemptOrder) -> Values:
 def _read(path: str, limit: int) -> bytes | None:
     """A file's content, at most one byte more than the limit; None where there is no such file."""
     try:
-        # Without waiting for somebody to write into a named pipe that a step left there.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with opened(path, path) as file:
+            return file.read(limit + 1)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise OutputsInvalid(f"The file {path} that the step wrote cannot be read: {error.strerror}.") from None
-    with os.fdopen(descriptor, "rb") as file:
-        try:
-            return file.read(limit + 1)
-        except OSError as error:
-            raise OutputsInvalid(f"The file {path} that the step wrote cannot be read: {error.strerror}.") from None
 
 
 def store(line: Line, order: AttemptOrder, values: Values, volume: Volume, limit: int, alive: Callable[[], bool]) -> None:
     """Stores all files of all output artifacts; `limit` in bytes. Raises OutputsInvalid, NotStored, Unanswered."""
-    files: list[tuple[str, dict[str, Json]]] = []
+    files: list[tuple[tuple[str, str], dict[str, Json]]] = []
     for name, path, uri in _places(order, values, volume, alive):
         for inside, full, size in _files(path):
-            files.append((full, {"uri": uri, "name": inside, "size": size}))
+            files.append(((full, path), {"uri": uri, "name": inside, "size": size}))
         if sum(entry["size"] for _, entry in files) > limit:
             raise NotStored(f"Its outputs have more than {limit:,} bytes (with {name!r}), the most that a step may write.")
     if not files:
         return
     try:
         urls = line.call("POST", "/v1/uploads", {"files": [entry for _, entry in files]})["urls"]
-        parallel.each(zip(urls, files, strict=True), lambda job: _send(line, job[0], job[1][0], job[1][1]["size"]), _AT_ONCE)
+        parallel.each(zip(urls, files, strict=True), lambda job: _send(line, job[0], *job[1]), _AT_ONCE)
     except Refused as refused:
         raise NotStored(f"Its outputs could not be stored: {refused}") from None
     except OSError as error:
         raise NotStored(f"Its outputs could not be read: {error.strerror or error} ({error.filename}).") from None
 
 
-def _send(line: Line, url: str, path: str, size: int) -> None:
-    line.send(url, lambda: open(path, "rb"), size)  # noqa: SIM115  # whoever asked closes it
+def _send(line: Line, url: str, place: tuple[str, str], entry: Mapping[str, Json]) -> None:
+    line.send(url, lambda: opened(*place), entry["size"])
 
 
 def _places(order: AttemptOrder, values: Values, volume: Volume, alive: Callable[[], bool]) -> Iterator[tuple[str, str, str]]:
@@ -94,11 +89,13 @@ def _places(order: AttemptOrder, values: Values, volume: Volume, alive: Callable
                 raise OutputsInvalid(str(error)) from None
             if path is None or value["uri"].startswith(("/", "oci://")):
                 continue  # elsewhere: registered as it is
-            if value["custom_path"] and value["custom_path"] != path:
-                custom[value["custom_path"]] = str(volume.out / str(len(custom)))
-                found.append((name, custom[value["custom_path"]], value["uri"]))
-            elif any(value["uri"] == uri or value["uri"].startswith(f"{uri.rsplit('/', 1)[0]}/") for uri in own):
-                found.append((name, path, value["uri"]))
+            chosen = bool(value["custom_path"]) and value["custom_path"] != path
+            if not chosen and not any(value["uri"] == uri or value["uri"].startswith(f"{uri.rsplit('/', 1)[0]}/") for uri in own):
+                continue
+            there = value["custom_path"] if chosen else path
+            if chosen or os.path.realpath(path) != path:  # where a link leads is known to the step's container only
+                there = custom.setdefault(there, str(volume.out / str(len(custom))))
+            found.append((name, there, value["uri"]))
     if custom:
         _copy(custom, volume, alive)
     yield from found

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Json = Any
 
-_LOOK = 0.005  # seconds between two looks at what `entry` has done
+_LOOK, _SELDOM = 0.005, 0.05  # seconds between two looks at what `entry` has done: one that runs for long can wait
 _ALIVE = 2.0  # seconds between two signs of life
 _LOG_WITHIN = 600.0  # seconds that the rest of the log may take once the result is told
 _SLOW = 0.5  # seconds after which progress is told
@@ -61,7 +61,7 @@ class Sidecar:
                 self._carry_out()
             except Refused as refused:
                 self._refuse(str(refused), told=True)
-            except OSError as error:
+            except (OSError, ValueError) as error:
                 self._refuse(f"The launcher could not use the volume it shares with the step: {error}.", told=False)
         self._ending.wait()
         return 0
@@ -78,14 +78,23 @@ class Sidecar:
     # --- the stages ---
 
     def _carry_out(self) -> None:
+        begun = self.volume.has("plan")
+        sender = LogSender(self.line, self.volume)
+        if begun:
+            sender.start()
         loading = threading.Thread(target=_load, daemon=True)
         loading.start()
-        told = self.line.call("GET", "/v1/order")
+        try:
+            told = self.line.call("GET", "/v1/order?begun=1" if begun else "/v1/order")
+        except Refused:
+            if begun and (text := self.volume.read("ended")) is not None:  # the result was taken; the log may not have been
+                self._say_the_end(sender, Ended.read(text))
+            raise
         loading.join()
         from runs.execution.attempt import AttemptOrder  # noqa: PLC0415  # loaded meanwhile
 
         order = AttemptOrder.from_json(told["order"])
-        if not self.volume.has("plan") and not self.volume.has("refused"):
+        if not begun and not self.volume.has("refused"):
             problem = self._prepare(order, told)
             if problem:
                 self._tell(self._failure(order, problem, "inputs"))
@@ -93,15 +102,15 @@ class Sidecar:
                 return
         if self.volume.has("refused"):
             return
-        sender = LogSender(self.line, self.volume)
-        sender.start()
+        if not begun:
+            sender.start()
         ended = self._await_end()
         if ended is None:
             return
         sender.finish(ended.lines)
         result = self._collect(order, told, ended, sender)
         self._tell(result)
-        self._say_the_end(sender, order)
+        self._say_the_end(sender, ended)
         self.volume.write("collected", b"")
 
     def _prepare(self, order: AttemptOrder, told: Mapping[str, Json]) -> str:
@@ -133,14 +142,14 @@ class Sidecar:
 
     def _await_end(self) -> Ended | None:
         """How the command ended; None where the pod is ended before it is known. Tells when it has begun."""
-        told = False
+        told, since = False, time.monotonic()
         while (text := self.volume.read("ended")) is None:
             if not told and self.volume.has("begun"):
                 told = True
                 self._progress("running")
             if self._ending.is_set():
                 return None  # `entry` was killed outright: the pod's status tells the rest
-            time.sleep(_LOOK)
+            time.sleep(min(max((time.monotonic() - since) / 500, _LOOK), _SELDOM))
         return Ended.read(text)
 
     def _collect(self, order: AttemptOrder, told: Mapping[str, Json], ended: Ended, sender: LogSender) -> Result:
@@ -180,8 +189,9 @@ class Sidecar:
         except Refused as refused:
             print(f"The result was refused: {refused}", file=sys.stderr, flush=True)
 
-    def _say_the_end(self, sender: LogSender, order: AttemptOrder) -> None:
+    def _say_the_end(self, sender: LogSender, ended: Ended) -> None:
         """Waits until the log has been sent."""
+        sender.finish(ended.lines)
         until = time.monotonic() + _LOG_WITHIN
         while not sender.done.wait(0.1):
             if time.monotonic() > until:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import IO
 
 SEGMENT_NAME = 16  # characters of `000000000001.log`
 
@@ -75,6 +77,20 @@ class Plan:
         found += [f"B{self.log_bytes}"] if self.log_bytes else []
         found += [f"N{self.log_lines}"] if self.log_lines else []
         return records(found)
+
+
+def opened(path: str, top: str) -> IO[bytes]:
+    """A file that the step wrote, to be read: it must truly be `top`, or lie below it. Raises OSError.
+
+    Links are the step's to make, and would be followed among the launcher's own files.
+    """
+    # Without waiting for somebody to write into a named pipe that was left there.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    true = os.readlink(f"/proc/self/fd/{descriptor}")
+    if true != top and not true.startswith(top + os.sep):
+        os.close(descriptor)
+        raise OSError(errno.ELOOP, "it is a link that leads elsewhere", path)
+    return os.fdopen(descriptor, "rb")
 
 
 def records(texts: list[str]) -> bytes:

@@ -43,7 +43,9 @@ class Intake:
         self.progress: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}  # path → status and sentence
         self.lost: list[str] = []
+        self.away = False  # connections break, whatever is asked
         self.tokens: set[str] = set()
+        self.asked: list[str] = []  # for the order: the query
         intake = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,7 +70,13 @@ class Intake:
 
     def answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
         parts = urlsplit(request.path)
+        if self.away:
+            request.close_connection = True
+            request.connection.close()
+            return
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        if parts.path == "/v1/order":
+            self.asked.append(parts.query)
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         self.tokens.add(request.headers.get("Authorization", ""))
         if parts.path in self.refuse:

@@ -184,3 +184,80 @@ def test_an_attempt_that_is_over_is_not_run(run: Any, tmp_path: pathlib.Path) ->
         assert pod.end() == 125
         assert not (tmp_path / "ran").exists()
         assert b"The attempt was stopped." in pod.entry.stdout.read()
+
+
+def test_a_launcher_that_is_started_again_asks_as_one_whose_step_has_begun(run: Any) -> None:
+    """Else what the step has stored already would be cleared away, perhaps under the eyes of the next step."""
+    with run("echo line 1; sleep 0.4") as pod:
+        assert wait_for(lambda: b"line 1" in pod.intake.log)
+        pod.restart_launcher()
+        assert pod.end() == 0
+        assert pod.intake.asked == ["", "begun=1"]
+
+
+def test_the_rest_of_the_log_is_sent_when_the_attempt_is_over(run: Any) -> None:
+    with run("echo line 1; sleep 0.4; echo line 2") as pod:
+        assert wait_for(lambda: b"line 1" in pod.intake.log)
+        pod.launcher.kill()
+        pod.launcher.wait()
+        assert wait_for((pod.volume / "step/ended").exists)
+        pod.intake.refuse["/v1/order"] = (410, "The attempt is over.")
+        pod.start_launcher()
+        assert pod.end() == 0
+        assert pod.intake.lines() == TWO_LINES
+
+
+def test_an_intake_that_is_away_for_a_while_costs_nothing(run: Any) -> None:
+    with run('echo line 1; sleep 0.2; echo line 2; printf 42 > "$1"; echo content > "$2"', **NUMBER, **MODEL) as pod:
+        assert wait_for(lambda: b"line 1" in pod.intake.log)
+        pod.intake.away = True
+        assert wait_for((pod.volume / "step/ended").exists)
+        assert pod.entry.poll() is None
+        pod.intake.away = False
+        assert pod.end() == 0
+        assert pod.intake.results[-1]["outputs"]["parameters"] == {"number": 42}
+        assert pod.intake.lines() == TWO_LINES
+
+
+SECRET = "only the launcher may read this"  # noqa: S105
+
+
+@pytest.fixture
+def secret(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A file that lies elsewhere."""
+    (tmp_path / "secret").mkdir()
+    file = tmp_path / "secret/token"
+    file.write_text(SECRET)
+    return file
+
+
+def test_a_parameter_that_is_a_link_is_not_followed(run: Any, secret: pathlib.Path) -> None:
+    with run(f'ln -s {secret} "$1"', output_parameters={"number": "STRING"}) as pod:
+        pod.end()
+        [result] = pod.intake.results
+        assert result["state"] == "failed" and "it is a link that leads elsewhere" in result["reason"]
+        assert SECRET not in json.dumps(result)
+
+
+def test_links_within_an_artifact_are_followed_as_far_as_they_stay_there(run: Any, secret: pathlib.Path) -> None:
+    script = f'mkdir -p "$2"; echo a > "$2/a"; ln -s a "$2/b"; ln -s {secret} "$2/c"; ln -s {secret.parent} "$2/d"'
+    with run(script, **MODEL) as pod:
+        assert pod.end() == 0
+        assert pod.intake.stored == {(f"{ROOT}/model", "a"): b"a\n", (f"{ROOT}/model", "b"): b"a\n"}
+
+
+def test_an_artifact_that_is_a_link_is_what_the_step_sees_there(run: Any, tmp_path: pathlib.Path) -> None:
+    """The launcher would look for it in its own image: `entry` copies it, with the rights of the step."""
+    script = f'mkdir -p {tmp_path}/elsewhere; echo a > {tmp_path}/elsewhere/a; ln -s {tmp_path}/elsewhere "$2"'
+    with run(script, **MODEL) as pod:
+        assert pod.end() == 0
+        assert pod.intake.stored == {(f"{ROOT}/model", "a"): b"a\n"}
+        assert (tmp_path / "kfdash/out/0/a").exists()
+
+
+def test_segments_of_the_log_are_not_taken_from_elsewhere(tmp_path: pathlib.Path, run: Any, secret: pathlib.Path) -> None:
+    secret.write_text(f"1 o {SECRET}\n")
+    log = tmp_path / "kfdash/log"
+    with run(f"ln -s {secret} {log}/000000000009.log; sleep 0.2; exit 3") as pod:
+        assert pod.end(60) == 3
+        assert SECRET not in pod.intake.log.decode() + json.dumps(pod.intake.results)
