@@ -143,7 +143,9 @@ def test_nodes_are_named_with_the_right_to_list_them(config: Callable[..., Confi
     assert Nodes(Client(config())).for_pod(pod)[0]["metadata"]["name"]
 
 
-@pytest.mark.parametrize(("verb", "resource"), [("create", "pods"), ("watch", "pods"), ("list", "events"), ("deletecollection", "pods")])
+@pytest.mark.parametrize(
+    ("verb", "resource"), [("create", "pods"), ("watch", "pods"), ("list", "events"), ("deletecollection", "pods")]
+)
 def test_a_right_that_is_missing_is_named(config: Callable[..., Config], verb: str, resource: str, namespace: str) -> None:
     said = [problem.sentence for problem in check.problems(config((verb, resource)))]
     assert said == [

@@ -24,7 +24,7 @@ HELLO = ("sh", "-c", "id -u; echo hello")
 
 
 @contextlib.contextmanager
-def installed(folder: pathlib.Path, image: str, labels: Mapping[str, str] | None = None) -> Iterator[Installation]:
+def installed(folder: pathlib.Path, image: str, labels: Mapping[str, str] | None = None, **settings: str) -> Iterator[Installation]:
     """kfdash with this image of the launcher, in a namespace of its own with these labels."""
     cluster, namespace = Cluster(), f"gallery-{uuid.uuid4().hex[:6]}"
     cluster.make("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": dict(labels or {})}})
@@ -34,6 +34,7 @@ def installed(folder: pathlib.Path, image: str, labels: Mapping[str, str] | None
         "KFDASH_IMAGE": image,
         "KFDASH_POD_NAMESPACE": namespace,
         "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
+        **settings,
     }
     try:
         with Installation(folder / "data", **told) as running:
@@ -82,7 +83,26 @@ def test_in_a_namespace_of_the_restricted_standard_a_step_may_not_be_root(tmp_pa
     user = Exhibit("", command=HELLO, platform={"securityContext": {"runAsUser": "1000", "runAsNonRoot": True}})
     with installed(tmp_path, IMAGE, STRICT) as running:
         assert said(running, root)["state"] == "FAILED"
-        run = call(running, "/apis/v2beta1/runs", {"display_name": "user", "pipeline_spec": user.package("user")})["run_id"]
-        assert end(running, run, 60) == "SUCCEEDED", tasks(running, run)
-        lines = call(running, f"/apis/kfdash/v1/runs/{run}/log?node=root/step")["lines"]
-        assert [line["text"] for line in lines if line["stream"] == "stdout"] == ["1000", "hello"]
+        assert printed(running, user) == ["1000", "hello"]
+
+
+def test_a_template_makes_every_step_fit_the_restricted_standard(tmp_path: pathlib.Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text("spec: {securityContext: {runAsUser: 1000, runAsNonRoot: true, fsGroup: 1000}}")
+    with installed(tmp_path, IMAGE, STRICT, KFDASH_POD_TEMPLATE=str(template)) as running:
+        assert printed(running, Exhibit("", command=HELLO)) == ["1000", "hello"]
+
+
+def printed(running: Installation, exhibit: Exhibit) -> list[str]:
+    """What a step that succeeds prints."""
+    run = call(running, "/apis/v2beta1/runs", {"display_name": "well", "pipeline_spec": exhibit.package("well")})["run_id"]
+    assert end(running, run, 60) == "SUCCEEDED", tasks(running, run)
+    lines: list[str] = []
+
+    def there() -> bool:  # the log may come a moment after the result
+        found = call(running, f"/apis/kfdash/v1/runs/{run}/log?node=root/step").get("lines", [])
+        lines[:] = [line["text"] for line in found if line["stream"] == "stdout"]
+        return bool(lines)
+
+    assert wait_for(there, 10)
+    return lines
