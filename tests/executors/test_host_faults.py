@@ -120,6 +120,18 @@ def test_results_outlive_the_host_until_they_are_forgotten(host, watcher):
     assert isinstance(watcher.executor.look([key_of(made)])[0].fact, AttemptLost)
 
 
+def test_what_is_forgotten_goes_even_where_the_host_is_killed_at_that_moment(host, watcher):
+    orders = [order(script="true") for _ in range(20)]
+    watcher.executor.start(orders)
+    for made in orders:
+        watcher.end_of(made)
+    watcher.executor.forget([key_of(made) for made in orders])
+    host.kill()
+    assert not list((host.folder / "host" / "attempts").iterdir())
+    host.start()
+    eventually(lambda: not list((host.folder / "host" / "forgotten").iterdir()), "their folders to go")
+
+
 def test_watching_goes_on_after_a_restart(host, watcher):
     host.kill()
     host.start()

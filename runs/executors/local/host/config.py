@@ -35,6 +35,11 @@ class Config:
         return self.folder / "attempts"
 
     @property
+    def forgotten(self) -> pathlib.Path:
+        """Where records wait to be removed."""
+        return self.folder / "forgotten"
+
+    @property
     def environments(self) -> pathlib.Path:
         """Where environments are."""
         return self.folder / "environments"

@@ -122,6 +122,13 @@ class Record:
         """Removes everything."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def set_aside(self, folder: pathlib.Path) -> Record:
+        """Moves it to where what is forgotten waits for its removal: a host that is killed before that is not told again."""
+        try:
+            return Record(self.folder.rename(folder / self.name))
+        except OSError:  # there already, or not there at all
+            return self
+
 
 def all_records(folder: pathlib.Path) -> Iterator[Record]:
     """Every attempt's, in any order."""

@@ -165,7 +165,7 @@ class Host:
         for key in attempts:
             if self.ended.pop(key["name"], None):
                 self._forgotten[key["name"]] = None
-                records.append(Record(self.config.attempts / key["name"]))
+                records.append(Record(self.config.attempts / key["name"]).set_aside(self.config.forgotten))
         while len(self._forgotten) > _REMEMBERED:
             self._forgotten.popitem(last=False)
         for record in records:
@@ -177,6 +177,8 @@ class Host:
         """Ends what an earlier host left running, and keeps of each attempt how it came out."""
         make_shell_folder(self.config.folder)
         self.processes.end_left()
+        for record in all_records(self.config.forgotten):
+            self.keeper.later(record.remove)
         left = []
         for record in all_records(self.config.attempts):
             if result := record.result():
