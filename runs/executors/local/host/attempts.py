@@ -14,17 +14,17 @@ from typing import Protocol
 from runs.engine.model import AttemptProgressed, Fact, Phase, Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import OutputsInvalid
+from runs.execution.ending import Ending, ending, seconds, size
 from runs.execution.locations import UnsafeLocation
 from runs.execution.placeholders import PlaceholderError
+from runs.execution.recipe import EXECUTOR_MODULE, Recipe, recognise
 from runs.execution.result import Result, ResultState, to_time
 from runs.executors.local.host import collecting, stepenv
 from runs.executors.local.host.config import Config
-from runs.execution.ending import Ending, ending, seconds, size
 from runs.executors.local.host.environments import Build, BuildFailed, Environment, Environments
 from runs.executors.local.host.fetching import FetchFailed, fetch_inputs
 from runs.executors.local.host.places import Places
 from runs.executors.local.host.pool import CannotStart, Ended, ForkServer, Pool, ServerGone, Step
-from runs.execution.recipe import EXECUTOR_MODULE, Recipe, recognise
 from runs.executors.local.host.records import NO_ROOM, Record
 from runs.executors.local.host.steplog import StepLog, now
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from runs.execution.attempt import AttemptOrder
+from runs.execution.ending import size
 from runs.execution.locations import UnsafeLocation, inputs_elsewhere, inputs_in_workspace
 from runs.executors.local.host.config import Config
-from runs.execution.ending import size
 
 _BETWEEN = 1.0  # seconds between two sentences on progress
 _SOURCES = pathlib.Path(__file__).resolve().parents[4]

@@ -17,6 +17,7 @@ from typing import Any
 
 from runs.engine.model import AttemptLost, Fact
 from runs.execution.attempt import AttemptOrder
+from runs.execution.recipe import EXECUTOR_MODULE
 from runs.execution.result import Result, to_time
 from runs.executors.local.host import processes
 from runs.executors.local.host.attempts import Attempt
@@ -25,7 +26,6 @@ from runs.executors.local.host.environments import BuildFailed, Environment, Env
 from runs.executors.local.host.hub import Hub
 from runs.executors.local.host.places import Places
 from runs.executors.local.host.pool import CannotStart, ForkServer, Pool
-from runs.execution.recipe import EXECUTOR_MODULE
 from runs.executors.local.host.records import Keeper, Processes, Record, all_records
 from runs.executors.local.host.stepenv import MARK, make_shell_folder, without_server
 from runs.executors.local.host.steplog import now
