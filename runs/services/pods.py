@@ -21,11 +21,11 @@ from runs.execution.order import attempt_name, complete
 from runs.execution.platform import InvalidOrder
 from runs.executors.base import AttemptKey, ExecutorUnavailable
 from runs.executors.kubernetes.manifest import manifest
+from runs.executors.kubernetes.shown import shown
 from runs.rows import run_value
 
 Json = Any
 
-_AT_LAUNCH = "(made at launch)"
 _LATER_JSON = {"nodeSelector": "nodeSelectorJson", "tolerations": "tolerationJson", "nodeAffinity": "nodeAffinityJson"}
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
@@ -83,10 +83,10 @@ def planned_pod(spec: PipelineSpec, path: str, run: models.Run | None = None) ->
             name = re.sub(r"-[a-z0-9]{16}-1$", "-xxxxxxxxxxxxxxxx-1", order.name)
             env = tuple((key, name if key == "KFP_POD_NAME" else text) for key, text in order.env)
             order = replace(order, name=name, env=env)
-        pod = manifest(order, kubernetes_config(), _AT_LAUNCH)
+        pod = manifest(order, kubernetes_config(), "")
     except (InvalidOrder, ImproperlyConfigured) as error:
         raise PodUnknown(str(error)) from None
-    return PodShown(as_yaml(pod), made=False)
+    return PodShown(as_yaml(shown(pod)), made=False)
 
 
 def as_yaml(document: Mapping[str, Json]) -> str:

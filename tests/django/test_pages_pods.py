@@ -138,7 +138,7 @@ def test_a_step_that_waits_shows_the_pod_that_will_be_made(site):
     run = launched(chain(2))
     html = pod_page(site, run, task="root/s1")
     assert "The pod that will be made" in html
-    assert "/kfdash/bin/entry" in html and "(made at launch)" in html
+    assert "/kfdash/bin/entry" in html and "(hidden)" in html
     assert str(run.pk) in html
 
 

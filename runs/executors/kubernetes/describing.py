@@ -17,13 +17,11 @@ from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import refusal
 from runs.executors.kubernetes.diagnosis.podview import when
-from runs.executors.kubernetes.manifest import TOKEN
+from runs.executors.kubernetes.shown import shown, shown_event
 from runs.store import NotReadable, explained, open_store
 
 Json = Any
 
-HIDDEN = "(hidden)"
-_NOISE = ("managedFields", "selfLink", "resourceVersion", "generation", "generateName", "ownerReferences")
 _MOST_EVENTS = 50
 _LARGEST = 4 * 1024 * 1024  # bytes of a copy
 
@@ -47,28 +45,6 @@ def events_of(client: Client, name: str) -> list[dict[str, Json]]:
     except Refused:
         return []
     return [shown_event(event) for event in sorted(found, key=when)]
-
-
-def shown(pod: Mapping[str, Json]) -> dict[str, Json]:
-    """A pod's document as people read it: without what only machines need, and without its attempt's token."""
-    metadata = {name: value for name, value in pod.get("metadata", {}).items() if name not in _NOISE}
-    if TOKEN in metadata.get("annotations", {}):
-        metadata["annotations"] = {**metadata["annotations"], TOKEN: HIDDEN}
-    rest = {name: value for name, value in pod.items() if name not in ("metadata", "apiVersion", "kind")}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, **rest}
-
-
-def shown_event(event: Mapping[str, Json]) -> dict[str, Json]:
-    """An event as people read it: `{at, warning, reason, message, count, by}`; `at` is ISO time."""
-    count = (event.get("series") or {}).get("count") or event.get("count") or 1
-    return {
-        "at": when(event),
-        "warning": event.get("type") == "Warning",
-        "reason": str(event.get("reason") or ""),
-        "message": str(event.get("message") or ""),
-        "count": count if isinstance(count, int) else 1,
-        "by": str((event.get("source") or {}).get("component") or event.get("reportingComponent") or ""),
-    }
 
 
 def keep(config: Config, key: AttemptKey, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]]) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from runs.executors.base import AttemptKey
 from runs.executors.kubernetes.config import Config
-from runs.executors.kubernetes.describing import keep, kept, shown, shown_event
+from runs.executors.kubernetes.describing import keep, kept
+from runs.executors.kubernetes.shown import shown, shown_event
 from runs.store import StoreOptions
 
 POD = {
