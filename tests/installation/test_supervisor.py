@@ -121,9 +121,8 @@ def test_saying_who_lets_people_in_is_not_enough_yet(tmp_path: pathlib.Path) -> 
     assert "accounts" in sentence
 
 
-@pytest.mark.parametrize(("option", "value"), [("--port", "70000"), ("--executor", "kubernetes")])
-def test_what_cannot_be_is_named(tmp_path: pathlib.Path, option: str, value: str) -> None:
-    assert value in Installation(tmp_path / "data").refused(option, value)
+def test_a_port_that_cannot_be_is_named(tmp_path: pathlib.Path) -> None:
+    assert "70000" in Installation(tmp_path / "data").refused("--port", "70000")
 
 
 def test_a_redis_that_does_not_answer_is_named(tmp_path: pathlib.Path) -> None:
