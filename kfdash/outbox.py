@@ -32,6 +32,7 @@ QUEUES = {
     DRIVE: "drive",
     "runs.jobs.carry_out": "orders",
 }
+_LOST = (redis.RedisError, OSError, ValueError)  # the client raises the others where its socket is closed while it reads
 _WAITING = "kfdash:waiting"  # runs with facts that nobody has taken
 _TAKEN = "kfdash:taken"  # names of what was taken and is not in the database yet, by time
 _SERVER = "kfdash:server"  # the Redis that we know; gone with its data
@@ -77,14 +78,15 @@ def enqueue_drive(run_id: str) -> None:
 
 def hand_over(run_id: str, facts: Sequence[dict[str, Any]]) -> None:
     """Gives encoded facts about a run to the driver; without facts, has the whole run looked over. Raises NotHandedOver."""
+    told = [json.dumps(fact) for fact in facts or [{"fact": "LookedOver"}]]
     try:
         pipe = connection().pipeline(transaction=True)
-        pipe.rpush(_inbox(run_id), *[json.dumps(fact) for fact in facts or [{"fact": "LookedOver"}]])
+        pipe.rpush(_inbox(run_id), *told)
         pipe.sadd(_WAITING, run_id)
         pipe.set(_announced(run_id), "1", nx=True, ex=_ANNOUNCED_FOR)
         if pipe.execute()[2]:
             _send(DRIVE, (run_id,))
-    except redis.RedisError as error:
+    except _LOST as error:
         raise NotHandedOver(f"Redis does not take what is told of run {run_id} ({error}).") from None
 
 

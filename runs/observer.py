@@ -63,6 +63,10 @@ def _observe(stop: threading.Event) -> None:
         except ExecutorUnavailable as error:
             log.warning("%s Observing again in a moment.", error)
             stop.wait(1)
+        except Exception as error:  # whatever it is: without this thread nothing would be seen until the next look
+            log.error("Observing broke off (%s: %s); it begins again in a moment.", type(error).__name__, error)
+            _missed.set()
+            stop.wait(1)
 
 
 class Gatherer:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime
 
 import pytest
 
+from kfdash import outbox
 from runs import observer
 from runs.engine.model import AttemptProgressed, AttemptSucceeded, Phase
 from runs.executors.base import FactObserved
@@ -42,3 +44,33 @@ def test_progress_waits_for_a_moment_and_goes_with_the_end(handed):
 def test_a_batch_reaches_each_run_together(handed):
     observer.hand_on([progress("a"), end("a"), end("b")])
     assert handed == [("a", ["AttemptProgressed", "AttemptSucceeded"]), ("b", ["AttemptSucceeded"])]
+
+
+def test_observing_begins_again_whatever_it_broke_off_with(handed, monkeypatch):
+    stop = threading.Event()
+    monkeypatch.setattr(stop, "wait", lambda seconds=None: stop.is_set())
+
+    class Breaking:
+        looks = 0
+
+        def observe(self):
+            self.looks += 1
+            if self.looks == 1:
+                raise ValueError("I/O operation on closed file.")  # as a client of Redis does whose socket was closed
+            yield [end("a")]
+            stop.set()
+
+    breaking = Breaking()
+    monkeypatch.setattr(observer, "executor", lambda: breaking)
+    observer._observe(stop)
+    assert handed == [("a", ["AttemptSucceeded"])]
+
+
+def test_a_socket_that_is_closed_under_the_client_counts_as_not_handed_over(monkeypatch):
+    class Closed:
+        def pipeline(self, transaction):
+            raise ValueError("I/O operation on closed file.")
+
+    monkeypatch.setattr(outbox, "connection", Closed)
+    with pytest.raises(outbox.NotHandedOver, match="does not take what is told of run a"):
+        outbox.hand_over("a", [])
