@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import os
 import pathlib
@@ -13,7 +14,7 @@ from django.conf import settings
 from runs.artifacts import copies
 from runs.execution.locations import STORE
 from runs.models import Artifact
-from runs.store import NotReadable
+from runs.store import NotReadable, StoreOptions
 
 _OWN_SCHEME = "minio://"
 _MOST_ENTRIES = 1000  # of a folder that is listed
@@ -31,13 +32,10 @@ class Entry:
     size: int
 
 
-def local_path(artifact: Artifact, *, ask: bool = True) -> pathlib.Path:
-    """The file or folder of an artifact in kfdash's own store, or the copy of one in a bucket that was set up.
-
-    Without `ask` no bucket is asked: only a copy that is there is found. Raises NotHere.
-    """
+def local_path(artifact: Artifact) -> pathlib.Path:
+    """The file or folder of an artifact in kfdash's own store. Raises NotHere."""
     if not artifact.uri.startswith(STORE):
-        return _copy(artifact, ask)
+        raise NotHere(f"It lies at {artifact.uri} and is fetched by the steps that use it; kfdash keeps no copy.")
     base = pathlib.Path(settings.ARTIFACTS_DIR).resolve()
     path = (base / artifact.uri.removeprefix(_OWN_SCHEME).partition("?")[0]).resolve()
     if not path.is_relative_to(base) or path == base:
@@ -47,43 +45,28 @@ def local_path(artifact: Artifact, *, ask: bool = True) -> pathlib.Path:
     return path
 
 
-def _copy(artifact: Artifact, ask: bool) -> pathlib.Path:
-    try:
-        if options := copies.options_for(artifact):
-            return copies.path_of(artifact, options, ask=ask)
-    except NotReadable as error:
-        raise NotHere(str(error)) from None
-    except OSError as error:
-        raise NotHere(f"It lies at {artifact.uri}, and there is no room here for a copy: {error.strerror or error}.") from None
-    raise NotHere(f"It lies at {artifact.uri} and is fetched by the steps that use it; kfdash keeps no copy.")
+def folder(artifact: Artifact, *, ask: bool = True) -> list[Entry] | None:
+    """The files of an artifact that is a folder, at most 1,000; None for one that is a file.
+
+    Without `ask` no bucket is asked: there an artifact counts as a file. Raises NotHere.
+    """
+    with _explained(artifact):
+        if options := _bucket(artifact):
+            listed = copies.listing(artifact, options) if ask else []
+            found = sorted((Entry(entry.name, entry.size) for entry in listed), key=lambda entry: entry.path)
+            return found[:_MOST_ENTRIES] if [entry.path for entry in found] not in ([], [""]) else None
+    path = local_path(artifact)
+    return entries(path) if path.is_dir() else None
 
 
-def is_folder(artifact: Artifact) -> bool:
-    """Whether an artifact is a folder of files. Raises NotHere."""
-    options = None if artifact.uri.startswith(STORE) else copies.options_for(artifact)
-    if options is None:
-        return local_path(artifact).is_dir()
-    try:
-        return copies.is_folder(artifact, options)
-    except NotReadable as error:
-        raise NotHere(str(error)) from None
+def file_in(artifact: Artifact, name: str = "", *, ask: bool = True) -> pathlib.Path:
+    """One file of an artifact: itself, or the one called `name` where it is a folder. Raises NotHere.
 
-
-def download(artifact: Artifact, name: str = "") -> tuple[str, int, Iterator[bytes]]:
-    """File name, size and bytes of an artifact that is a file, or of one file of it, wherever it lies. Raises NotHere."""
-    try:
-        options = None if artifact.uri.startswith(STORE) else copies.options_for(artifact)
-        if options:
-            size, pieces = copies.stream(artifact, options, name)
-            return (name or artifact.uri).rpartition("/")[2], size, pieces
-    except NotReadable as error:
-        raise NotHere(str(error)) from None
-    path = file_in(artifact, name)
-    return path.name, path.stat().st_size, chunks(path)
-
-
-def file_in(artifact: Artifact, name: str = "") -> pathlib.Path:
-    """One file of an artifact: itself, or the one called `name` where it is a folder. Raises NotHere."""
+    Of a bucket that was set up it is a copy; without `ask` only one that is there already.
+    """
+    with _explained(artifact):
+        if options := _bucket(artifact):
+            return copies.path_of(artifact, options, name, ask=ask)
     path = local_path(artifact)
     if path.is_dir():
         wanted = (path / name).resolve()
@@ -91,6 +74,31 @@ def file_in(artifact: Artifact, name: str = "") -> pathlib.Path:
             raise NotHere(f"The folder has no file {name!r}." if name else "It is a folder: choose a file of it.")
         return wanted
     return path
+
+
+def download(artifact: Artifact, name: str = "") -> tuple[str, int, Iterator[bytes]]:
+    """File name, size and bytes of an artifact that is a file, or of one file of it, wherever it lies. Raises NotHere."""
+    with _explained(artifact):
+        if options := _bucket(artifact):
+            size, pieces = copies.stream(artifact, options, name)
+            return (name or artifact.uri).rpartition("/")[2], size, pieces
+    path = file_in(artifact, name)
+    return path.name, path.stat().st_size, chunks(path)
+
+
+def _bucket(artifact: Artifact) -> StoreOptions | None:
+    return None if artifact.uri.startswith(STORE) else copies.options_for(artifact)
+
+
+@contextlib.contextmanager
+def _explained(artifact: Artifact) -> Iterator[None]:
+    """What a bucket does not give, and a full disk, as NotHere."""
+    try:
+        yield
+    except NotReadable as error:
+        raise NotHere(str(error)) from None
+    except OSError as error:
+        raise NotHere(f"It lies at {artifact.uri}, and there is no room here for a copy: {error.strerror or error}.") from None
 
 
 def entries(path: pathlib.Path) -> list[Entry]:

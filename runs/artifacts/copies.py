@@ -18,7 +18,7 @@ from django.conf import settings
 
 from runs import storesettings
 from runs.models import Artifact
-from runs.store import NotReadable, StoreOptions, entries, explained, fetch, open_store
+from runs.store import Entry, NotReadable, StoreOptions, entries, explained, fetch, open_store
 from runs.stores import store_options
 
 MOST = 64 * 1024 * 1024  # bytes of an artifact that is copied
@@ -45,43 +45,49 @@ def options_for(artifact: Artifact) -> StoreOptions | None:
     return options if known or f"{settings.PIPELINE_ROOT}/".startswith(f"{bucket}/") else None
 
 
-def path_of(artifact: Artifact, options: StoreOptions, *, ask: bool = True) -> pathlib.Path:
-    """The copy of an artifact, made where there is none (with `ask`). Raises NotReadable, TooLarge and OSError."""
+def listing(artifact: Artifact, options: StoreOptions) -> list[Entry]:
+    """The files of an artifact; one with an empty name where it is a file itself. Raises NotReadable."""
+    with _patience(artifact.uri):
+        return entries(artifact.uri, options)
+
+
+def path_of(artifact: Artifact, options: StoreOptions, file: str = "", *, ask: bool = True) -> pathlib.Path:
+    """The copy of an artifact that is a file, or of one file of it, made where there is none (with `ask`).
+
+    Raises NotReadable, TooLarge and OSError.
+    """
     folder = settings.DATA_DIR / "copies"
-    path: pathlib.Path = folder / hashlib.sha256(artifact.uri.encode()).hexdigest()[:32]
+    path: pathlib.Path = folder / hashlib.sha256(f"{artifact.uri}\0{file}".encode()).hexdigest()[:32]
+    copy = path / ((file or artifact.uri).rpartition("/")[2] or "content")  # programs look at the ending
     with contextlib.suppress(FileNotFoundError):
-        if time.time() - path.stat().st_mtime < _FRESH:
-            os.utime(path.parent)
-            return path / "content"
+        if time.time() - path.stat().st_mtime < _FRESH and copy.is_file():
+            return copy
     if not ask:
         raise NotReadable(f"It lies at {artifact.uri}. Open it to have it fetched.")
+    found = _entry(artifact, options, file)
+    if found.size > MOST:
+        raise TooLarge(f"It lies at {artifact.uri} and has {found.size:,} bytes: too much to be fetched for a look. Download it.")
     with _patience(artifact.uri):
-        size = sum(entry.size for entry in entries(artifact.uri, options))
-        if size > MOST:
-            raise TooLarge(f"It lies at {artifact.uri} and has {size:,} bytes: too much to be fetched for a look. Download it.")
         path.mkdir(parents=True, exist_ok=True)
-        fetch(artifact.uri, path / "content", options, limit=MOST)
+        fetch(f"{artifact.uri.rstrip('/')}/{file}" if file else artifact.uri, copy, options, limit=MOST)
     os.utime(path)
     _forget_oldest(folder, path)
-    return path / "content"
-
-
-def is_folder(artifact: Artifact, options: StoreOptions) -> bool:
-    """Whether it is more than one file with its own key. Raises NotReadable."""
-    with _patience(artifact.uri):
-        return [entry.name for entry in entries(artifact.uri, options)] != [""]
+    return copy
 
 
 def stream(artifact: Artifact, options: StoreOptions, file: str) -> tuple[int, Iterator[bytes]]:
     """Size and bytes of an artifact that is a file, or of one file of it, straight from the bucket. Raises NotReadable."""
-    with _patience(artifact.uri):
-        found = next((entry for entry in entries(artifact.uri, options) if entry.name == file), None)
-        if found is None:
-            raise NotReadable(f"The folder has no file {file!r}." if file else "It is a folder: choose a file of it.")
-        opened = open_store(artifact.uri, options)
-        with explained(artifact.uri):
-            answer = obstore.get(opened.store, found.key)
+    found = _entry(artifact, options, file)
+    with _patience(artifact.uri), explained(artifact.uri):
+        answer = obstore.get(open_store(artifact.uri, options).store, found.key)
     return found.size, (bytes(chunk) for chunk in answer.stream(min_chunk_size=_CHUNK))
+
+
+def _entry(artifact: Artifact, options: StoreOptions, file: str) -> Entry:
+    found = next((entry for entry in listing(artifact, options) if entry.name == file), None)
+    if found is None:
+        raise NotReadable(f"The folder has no file {file!r}." if file else "It is a folder: choose a file of it.")
+    return found
 
 
 @contextlib.contextmanager

@@ -53,12 +53,10 @@ def preview(artifact: Artifact, file: str = "", *, ask: bool = True) -> Preview:
     if artifact.type in ("system.ClassificationMetrics", "system.SlicedClassificationMetrics"):
         return _classification(artifact.metadata)
     try:
-        path = content.local_path(artifact, ask=ask)
-        if path.is_dir():
-            found = content.entries(path)
-            if not file:
-                return Preview("folder", entries=found, size=sum(entry.size for entry in found))
-            path = content.file_in(artifact, file)
+        found = content.folder(artifact, ask=ask)
+        if found is not None and not file:
+            return Preview("folder", entries=found, size=sum(entry.size for entry in found))
+        path = content.file_in(artifact, file if found is not None else "", ask=ask)
         return _of_file(path, artifact.type, file)
     except content.NotHere as error:
         return Preview("missing", note=str(error))

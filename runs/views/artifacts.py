@@ -7,6 +7,7 @@ import pathlib
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
@@ -129,8 +130,8 @@ def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBas
     artifact = get_object_or_404(Artifact, pk=artifact_id)
     file = request.GET.get("file", "")
     try:
-        if not file and content.is_folder(artifact):
-            packed = stream(request, _packed(artifact), "application/gzip")
+        if not file and (entries := content.folder(artifact)) is not None:
+            packed = stream(request, _packed(artifact, entries), "application/gzip")
             packed.headers["Content-Disposition"] = f'attachment; filename="{_plain(artifact.name)}.tar.gz"'
             return packed
         name, size, pieces = content.download(artifact, file)
@@ -146,14 +147,23 @@ def _plain(name: str) -> str:
     return "".join(char if char.isalnum() or char in "-_." else "_" for char in name)
 
 
-def _packed(artifact: Artifact) -> Iterator[bytes]:
-    """A folder as a gzip'd tar, in pieces: one file is in memory at most as far as the packer buffers it."""
-    path = content.local_path(artifact)
+def _packed(artifact: Artifact, entries: list[content.Entry]) -> Iterator[bytes]:
+    """A folder as a gzip'd tar, in pieces: no file of it is in memory."""
     buffer = _Pieces()
     with tarfile.open(mode="w|gz", fileobj=buffer) as archive:
-        for entry in content.entries(path):
-            archive.add(path / entry.path, arcname=f"{artifact.name}/{entry.path}", recursive=False)
-            yield from buffer.taken()
+        for entry in entries:
+            try:
+                _, size, pieces = content.download(artifact, entry.path)
+            except content.NotHere:
+                continue  # it went meanwhile
+            member = tarfile.TarInfo(f"{artifact.name}/{entry.path}")
+            member.size, member.mtime = size, int(artifact.created_at.timestamp())
+            head = member.tobuf(archive.format, archive.encoding, archive.errors)
+            padding = b"\0" * (-size % tarfile.BLOCKSIZE)
+            for piece in chain([head], pieces, [padding]):
+                archive.fileobj.write(piece)  # type: ignore[union-attr]
+                yield from buffer.taken()
+            archive.offset += len(head) + size + len(padding)
     yield from buffer.taken()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import http.client
+import io
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 import urllib.request
 from typing import Any
@@ -197,7 +199,12 @@ def test_what_lies_in_a_bucket_is_looked_at_and_downloaded(
 
     assert downloaded(file.pk).getvalue() == b"plain words"
     assert downloaded(folder.pk, file="a.csv").getvalue() == b"x,y\n1,2\n"
-    assert downloaded(folder.pk).headers["Content-Type"] == "application/gzip"
+    with tarfile.open(fileobj=io.BytesIO(downloaded(folder.pk).getvalue())) as packed:
+        assert packed.extractfile("report/a.csv").read() == b"x,y\n1,2\n"  # type: ignore[union-attr]
+        assert packed.extractfile("report/b.bin").read() == b"\0" * 100  # type: ignore[union-attr]
+    shown = client.get(f"/artifacts/{folder.pk}/", {"file": "a.csv"}, headers={"Host": "localhost"}).content.decode()
+    assert "<table" in shown
+    assert "no file" in client.get(f"/artifacts/{folder.pk}/", {"file": "c"}, headers={"Host": "localhost"}).content.decode()
     assert downloaded(folder.pk, file="c").status_code == 404
     monkeypatch.setattr("runs.artifacts.copies.MOST", 5)
     large = models.Artifact.objects.create(path="root/s0", name="again", uri=f"{root}/report/b.bin")
