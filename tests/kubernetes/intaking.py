@@ -19,7 +19,7 @@ from django.conf import settings
 
 from runs import logstore
 from runs.engine.model import Fact, Phase
-from runs.executors.base import AttemptOrder, FactObserved, LogObserved, Observation
+from runs.executors.base import AttemptKey, AttemptOrder, FactObserved, LogObserved, Observation
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.executor import KubernetesExecutor
 from runs.intake import app, inputs, logbook, outputs, outside, telling
@@ -40,12 +40,18 @@ class ExecutorAndIntake(KubernetesExecutor):
         self.orders: dict[str, AttemptOrder] = {}
         self.ended: dict[str, Fact] = {}
         self.shown: dict[str, int] = {}
+        self.asked_to_end: set[str] = set()
 
     def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
         """Remembers the orders: pods ask for them. Their image is one that the cluster has."""
         orders = [dataclasses.replace(order, image=IMAGE) for order in orders]
         self.orders |= {order.name: order for order in orders}
         return super().start(orders)
+
+    def stop(self, attempts: Sequence[AttemptKey], *, grace: float) -> Sequence[FactObserved]:
+        """Remembers which attempts were asked to end."""
+        self.asked_to_end |= {key.name for key in attempts}
+        return super().stop(attempts, grace=grace)
 
     def _tell(self, batch: Sequence[Observation]) -> None:
         kept = [seen for seen in batch if isinstance(seen, LogObserved) or self._is_new(seen)]
@@ -111,6 +117,7 @@ def running_intake(executor: ExecutorAndIntake, listening: socket.socket) -> Ite
         patch.setattr(app, "reaches", lambda: executor)
         patch.setattr(inputs, "order_of", executor.order_of)
         patch.setattr(telling, "hand_over", executor.hand_over)
+        patch.setattr(telling, "_asked_to_end", lambda claims: claims.attempt in executor.asked_to_end)
         patch.setattr(logbook.logs, "append", executor.show)
         for module in (inputs, outputs, outside, telling):
             patch.setattr(module, "store_options", lambda root="": options)
