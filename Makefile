@@ -61,7 +61,7 @@ chaos-kubernetes: $(VENV)/.developer ## the same for steps that are pods: needs 
 fuzz: $(VENV)/.developer ## many random cases of all that strangers can send: make fuzz FUZZ="packages --cases 1000 --seed 1"
 	@$(RUN) $(BIN)/python -W ignore -m tests.fuzz $(FUZZ)
 
-test-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE
+test-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE and KFDASH_TEST_IMAGE, an image of kfdash that the cluster can pull
 	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make test-kubernetes KUBECONFIG=FILE"; exit 2; }
 	$(RUN) KUBECONFIG=$(KUBECONFIG) $(BIN)/pytest tests/kubernetes -m kubernetes -rs
 

@@ -25,7 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     namespace = f"kfdash-test-{uuid.uuid4().hex[:8]}"
     config = dataclasses.replace(
         CONFIG,
-        image=os.environ.get("KFDASH_TEST_LAUNCHER", "kfdash:dev"),
+        image=os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev"),
         installation=namespace,
         kubeconfig=os.environ["KUBECONFIG"],
         namespace=namespace,

@@ -29,7 +29,7 @@ from runs.launcher.tokens import Claims
 from runs.store import StoreOptions
 from tests.executors.watching import ENDS
 
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "python:3.11")
+IMAGE = os.environ.get("KFDASH_TEST_STEP_IMAGE", "python:3.11")
 
 
 class ExecutorAndIntake(KubernetesExecutor):

@@ -11,7 +11,7 @@ import pytest
 from kubernetes import client, config
 
 pytestmark = pytest.mark.kubernetes
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "python:3.11")
+IMAGE = os.environ.get("KFDASH_TEST_STEP_IMAGE", "python:3.11")
 NAMESPACE = "default"
 PATIENCE = 180  # seconds; the first pod pulls its image
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.kubernetes
 
 Json = Any
 
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "python:3.11")
+IMAGE = os.environ.get("KFDASH_TEST_STEP_IMAGE", "python:3.11")
 NOWHERE = {"nodeSelector": {"labels": {"kfdash.dev/no-such": "node"}}}
 
 
