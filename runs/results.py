@@ -6,9 +6,11 @@ Knows no Django. A document is `<root>/<run id>/<attempt>.json`; it is written o
 from __future__ import annotations
 
 import contextlib
+import pathlib
 
 import obstore
 
+from runs.execution.locations import STORE, local_path
 from runs.execution.result import RESULT_LIMIT, InvalidResult, Result
 from runs.store import StoreOptions, explained, open_store
 
@@ -57,6 +59,9 @@ def remove(root: str, options: StoreOptions, run_id: str) -> None:
         for batch in obstore.list(opened.store, prefix=opened.key):
             with contextlib.suppress(FileNotFoundError):
                 obstore.delete(opened.store, [meta["path"] for meta in batch])
+    if uri.startswith(STORE):  # a folder of our own stays when it is empty; in a bucket there is none
+        with contextlib.suppress(OSError):
+            pathlib.Path(local_path(uri, options.artifacts_dir)).rmdir()
 
 
 def _uri(root: str, run_id: str, name: str) -> str:

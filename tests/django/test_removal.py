@@ -55,6 +55,7 @@ def test_pods_logs_artifacts_and_results_of_a_deleted_run_go(cluster: Cluster, s
     assert cluster.told == ["stop", "forget", "clear"]
     assert (log.exists(), artifact.exists()) == (False, False)
     assert results.read(settings.RESULTS_ROOT, store_options(), "the-run", "s0-x-1") is None
+    assert [folder.name for folder in (settings.ARTIFACTS_DIR / "kfdash" / ".results").iterdir()] == ["another"]
     assert results.read(settings.RESULTS_ROOT, store_options(), "another", "s0-x-1") is not None
 
 

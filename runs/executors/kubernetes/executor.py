@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from runs import results
 from runs.engine.model import AttemptLost, AttemptProgressed, AttemptStopped, Fact
 from runs.execution.platform import InvalidOrder
 from runs.executors.base import (
@@ -112,7 +111,7 @@ class KubernetesExecutor:
         return describing.describe(self.client, self.config, key)
 
     def clear(self, run_id: str) -> None:
-        """Deletes all pods and the workspace of a run, and its result documents. Raises ExecutorUnavailable."""
+        """Deletes all pods and the workspace of a run. Raises ExecutorUnavailable."""
         selector = f"{INSTALLATION}={self.config.installation},{RUN}={run_id}"
         namespace = self.client.namespace
         try:
@@ -123,7 +122,6 @@ class KubernetesExecutor:
                 self.client.request("DELETE", core_path(namespace, kind), query={"labelSelector": selector})
         except Refused as refused:
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
-        results.remove(self.config.results_root, self.config.store_options, run_id)
 
     def close(self) -> None:
         """Ends all observing and lets go of connections."""
