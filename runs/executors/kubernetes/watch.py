@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 Json = Any
 
 _LIST_AGAIN = 300  # seconds
+_BREATH = 0.2  # seconds until the list is asked for again
 _MOMENT = 2.0  # seconds until a broken connection is made again
 _LAUNCHER_TIME = 10.0  # seconds that a launcher has for the result document once the user's container ended
 _EVENTS_KEPT = 12  # a pod
@@ -104,7 +105,7 @@ class Watch:
                 self._tell(())  # from here on nothing is missed
                 self._watch("pods", {"labelSelector": self._selector}, version, self._pod_event)
             except Expired:
-                continue
+                self._closed.wait(_BREATH)
             except (ExecutorUnavailable, Refused) as error:
                 if self.synced.is_set():
                     log.warning("The cluster's pods cannot be followed now: %s", error)
@@ -121,7 +122,7 @@ class Watch:
                 selector = {"fieldSelector": "involvedObject.kind=Pod"}
                 self._watch("events", selector, self._list_events(selector), self._cluster_event)
             except Expired:
-                continue
+                self._closed.wait(_BREATH)
             except (ExecutorUnavailable, Refused):
                 self._closed.wait(_MOMENT)
             except Exception:
