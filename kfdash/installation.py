@@ -20,7 +20,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from kfdash import callback, doctor
 
-_WAIT_FOR_REMAINS = 10.0  # seconds: parts of an installation that was killed are still ending
+_WAIT_FOR_REMAINS = 30.0  # seconds: the host of steps may need fifteen to end them, on a busy machine longer
 
 
 class CannotStart(Exception):

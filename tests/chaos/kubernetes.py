@@ -370,6 +370,7 @@ def stack(door: Door, folder: pathlib.Path) -> Iterator[Installation]:
         "KFDASH_POD_NAMESPACE": NAMESPACE,
         "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
         "KFDASH_POD_TTL": "5",
+        "KFDASH_FAILED_POD_TTL": "5",
         "KFDASH_STOP_GRACE": "5",
     }
     with Installation(folder / "data", **environment) as installation:
