@@ -16,6 +16,7 @@ def main() -> int:
         print(f"The launcher needs {' and '.join(missing)} in its environment.", file=sys.stderr)
         return 2
     sidecar = Sidecar(
+        attempt=os.environ["KFDASH_ATTEMPT"],
         address=os.environ["KFDASH_LAUNCHER_URL"],
         token_file=os.environ.get("KFDASH_TOKEN_FILE", "/var/run/kfdash/token"),
         folder=os.environ.get("KFDASH_VOLUME", "/kfdash"),

@@ -84,7 +84,10 @@ class Line:
         data = body if isinstance(body, bytes) or body is None else json.dumps(body, separators=(",", ":")).encode()
         kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
         text = self._again(lambda: self._once(method, path, data, kind), patience)
-        return json.loads(text) if text else None
+        try:
+            return json.loads(text) if text else None
+        except ValueError:
+            raise Refused(502, f"What answers at {self.address} is not kfdash: KFDASH_LAUNCHER_URL leads elsewhere.") from None
 
     def fetch(self, url: str, into: Callable[[], IO[bytes]], progress: Callable[[int], None]) -> None:
         """Writes what lies at an address, of the intake or signed, into a file that `into` opens anew for each try.

@@ -61,12 +61,21 @@ def store(line: Line, order: AttemptOrder, values: Values, volume: Volume, limit
     if not files:
         return
     try:
-        urls = line.call("POST", "/v1/uploads", {"files": [entry for _, entry in files]})["urls"]
+        urls = _addresses(line, [entry for _, entry in files])
         parallel.each(zip(urls, files, strict=True), lambda job: _send(line, job[0], *job[1]), _AT_ONCE)
     except Refused as refused:
         raise NotStored(f"Its outputs could not be stored: {refused}") from None
     except OSError as error:
         raise NotStored(f"Its outputs could not be read: {error.strerror or error} ({error.filename}).") from None
+
+
+def _addresses(line: Line, files: list[dict[str, Json]]) -> list[str]:
+    """Where each file is to be put. Raises Refused, Unanswered."""
+    answer = line.call("POST", "/v1/uploads", {"files": files})
+    urls = answer.get("urls") if isinstance(answer, dict) else None
+    if not isinstance(urls, list) or len(urls) != len(files) or not all(isinstance(url, str) for url in urls):
+        raise Refused(502, "the answer has not an address for each file.")
+    return urls
 
 
 def _send(line: Line, url: str, place: tuple[str, str], entry: Mapping[str, Json]) -> None:

@@ -31,6 +31,7 @@ _LOOK, _SELDOM = 0.005, 0.05  # seconds between two looks at what `entry` has do
 _ALIVE = 2.0  # seconds between two signs of life
 _LOG_WITHIN = 600.0  # seconds that the rest of the log may take once the result is told
 _SLOW = 0.5  # seconds after which progress is told
+_NOTHING_ELSE: Mapping[str, Json] = {"inputs": {}, "problems": {}}
 
 
 def now() -> int:
@@ -41,9 +42,9 @@ def now() -> int:
 class Sidecar:
     """The launcher of one attempt."""
 
-    def __init__(self, *, address: str, token_file: str, folder: str, overlay: str) -> None:
+    def __init__(self, *, attempt: str, address: str, token_file: str, folder: str, overlay: str) -> None:
         self.volume = Volume(folder)
-        self._overlay = overlay
+        self._attempt, self._overlay = attempt, overlay
         self._ending = threading.Event()
         self._over = threading.Event()
         self.began = now()
@@ -82,22 +83,16 @@ class Sidecar:
         sender = LogSender(self.line, self.volume)
         if begun:
             sender.start()
-        loading = threading.Thread(target=_load, daemon=True)
-        loading.start()
         try:
-            told = self.line.call("GET", "/v1/order?begun=1" if begun else "/v1/order")
+            order, told = self._ask_order(begun)
         except Refused:
             if begun and (text := self.volume.read("ended")) is not None:  # the result was taken; the log may not have been
                 self._say_the_end(sender, Ended.read(text))
             raise
-        loading.join()
-        from runs.execution.attempt import AttemptOrder  # noqa: PLC0415  # loaded meanwhile
-
-        order = AttemptOrder.from_json(told["order"])
         if not begun and not self.volume.has("refused"):
             problem = self._prepare(order, told)
             if problem:
-                self._tell(self._failure(order, problem, "inputs"))
+                self._tell(self._failure(problem, "inputs"))
                 self._refuse(problem, told=True)
                 return
         if self.volume.has("refused"):
@@ -112,6 +107,21 @@ class Sidecar:
         self._tell(result)
         self._say_the_end(sender, ended)
         self.volume.write("collected", b"")
+
+    def _ask_order(self, begun: bool) -> tuple[AttemptOrder, dict[str, Json]]:
+        """The order, and what else was told with it. Raises Refused, also for one that cannot be read."""
+        loading = threading.Thread(target=_load, daemon=True)
+        loading.start()
+        told = self.line.call("GET", "/v1/order?begun=1" if begun else "/v1/order")
+        loading.join()
+        from runs.execution.attempt import AttemptOrder  # noqa: PLC0415  # loaded meanwhile
+
+        try:
+            return AttemptOrder.from_json(told["order"]), {**_NOTHING_ELSE, **told}
+        except (KeyError, TypeError, ValueError):
+            sentence = "The launcher cannot read the order of kfdash: KFDASH_IMAGE is not of the version of kfdash that runs."
+            self._tell(self._failure(sentence, "refused"))
+            raise Refused(502, sentence) from None
 
     def _prepare(self, order: AttemptOrder, told: Mapping[str, Json]) -> str:
         """Inputs in place, and the plan; a sentence where that cannot be."""
@@ -176,11 +186,11 @@ class Sidecar:
             return endings.spoilt(result, f"Its outputs could not be stored: nobody answered ({error}).", "outputs")
         return endings.with_outputs(result, values, now())
 
-    def _failure(self, order: AttemptOrder, sentence: str, cause: str) -> Result:
+    def _failure(self, sentence: str, cause: str) -> Result:
         from runs.execution.result import Result  # noqa: PLC0415  # loaded meanwhile
 
         times = {"starting": self.began, "finished": now()}
-        return Result(attempt=order.name, state="failed", times=times, reason=sentence, cause=cause)
+        return Result(attempt=self._attempt, state="failed", times=times, reason=sentence, cause=cause)
 
     def _tell(self, result: Result) -> None:
         """Announces the result, for as long as it takes. What intake finds wrong with it, it has told the driver."""

@@ -43,6 +43,7 @@ class Intake:
         self.progress: list[str] = []
         self.refuse: dict[str, tuple[int, str]] = {}  # path → status and sentence
         self.lost: list[str] = []
+        self.instead: dict[str, Any] = {}  # path → another answer
         self.away = False  # connections break, whatever is asked
         self.tokens: set[str] = set()
         self.asked: list[str] = []  # for the order: the query
@@ -84,6 +85,8 @@ class Intake:
             self._send(request, status, {"error": sentence})
             return
         answer = getattr(self, f"_{request.command.lower()}_{parts.path.rsplit('/', 1)[1]}")(query, body)
+        if parts.path in self.instead:
+            answer = self.instead[parts.path]
         if parts.path in self.lost:
             self.lost.remove(parts.path)
             request.close_connection = True

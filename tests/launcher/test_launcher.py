@@ -261,3 +261,29 @@ def test_segments_of_the_log_are_not_taken_from_elsewhere(tmp_path: pathlib.Path
     with run(f"ln -s {secret} {log}/000000000009.log; sleep 0.2; exit 3") as pod:
         assert pod.end(60) == 3
         assert SECRET not in pod.intake.log.decode() + json.dumps(pod.intake.results)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence", "told"),
+    [
+        (b"<html>Welcome</html>", "is not kfdash: KFDASH_LAUNCHER_URL leads elsewhere.", False),
+        ([], "KFDASH_IMAGE is not of the version of kfdash that runs.", True),
+        ({"order": {"name": "step-1", "of": "another version"}}, "KFDASH_IMAGE is not of the version of kfdash that runs.", True),
+    ],
+)
+def test_an_order_that_is_none_is_not_carried_out(run: Any, answer: Any, sentence: str, told: bool) -> None:
+    pod = run("true")
+    pod.intake.instead["/v1/order"] = answer
+    with pod:
+        assert pod.end() == 125
+        assert sentence in pod.entry.stdout.read().decode()
+        assert [sentence in result["reason"] for result in pod.intake.results] == [True] * told
+
+
+@pytest.mark.parametrize("answer", [{"urls": []}, {"urls": [1]}, {}, [], b"<html>"])
+def test_addresses_that_are_none_fail_the_step(run: Any, answer: Any) -> None:
+    pod = run('echo content > "$2"', **MODEL)
+    pod.intake.instead["/v1/uploads"] = answer
+    with pod:
+        assert pod.end() == 0
+        assert pod.intake.results[0]["reason"].startswith("Its outputs could not be stored: ")
