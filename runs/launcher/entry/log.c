@@ -14,11 +14,12 @@
 #define SEGMENT (1 << 20)       /* bytes */
 #define MOST_WAITING (1 << 20)  /* bytes of lines that wait for room on the disk */
 #define MOST_UNSENT (32 << 20)  /* bytes that may lie there and not be sent */
-#define LOOK_EVERY 100000       /* µs */
+#define LOOK_EVERY 100000       /* µs, */
+#define LOOK_AFTER (4 << 20)    /* or bytes */
 
 static int file = -1;
 static off_t size_of_file;
-static int64_t lines, bytes, most_bytes, most_lines, dropped, looked_at, began;
+static int64_t lines, bytes, most_bytes, most_lines, dropped, looked_at, looked_after, began;
 static bool full, unsent;
 static struct buffer waiting;
 static int64_t waiting_lines;
@@ -143,9 +144,9 @@ void close_log(void) {
 }
 
 bool log_waits(void) {
-    if (ticks() - looked_at < LOOK_EVERY)
+    if (ticks() - looked_at < LOOK_EVERY && bytes - looked_after < LOOK_AFTER)
         return unsent;
-    looked_at = ticks();
+    looked_at = ticks(), looked_after = bytes;
     if (bytes < MOST_UNSENT || !launcher_lives(began)) /* without a launcher the log's own limit holds */
         return unsent = false;
     int64_t there = 0;
