@@ -84,8 +84,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def listen_for_launchers() -> socket.socket:
     """The listening socket for what pods tell; from now on KFDASH_LAUNCHER_URL says where they reach it. Raises CannotStart."""
-    host, _, port = settings.LAUNCHER_BIND.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
+    host, colon, port = settings.LAUNCHER_BIND.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
         raise CannotStart(f"KFDASH_LAUNCHER_BIND is {settings.LAUNCHER_BIND!r}; it must be an address and a port: 0.0.0.0:8001.")
     host = host.strip("[]") or "0.0.0.0"
     try:

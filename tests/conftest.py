@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -19,6 +20,11 @@ for _name in ("KFDASH_RUNTIME_DIR", "KFDASH_ARTIFACTS_DIR", "KFDASH_LOGS_DIR", "
     os.environ.pop(_name, None)
 
 REPOSITORY = pathlib.Path(__file__).resolve().parent.parent
+
+
+# How long examples take tells of the machine that runs the tests, not of what is tested.
+hypothesis.settings.register_profile("any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -54,8 +60,8 @@ def conformance() -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings() -> Iterator[None]:
-    """The database in a file of the data folder: one in memory cannot be shared by threads that write."""
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> Iterator[None]:
+    """SQLite in a file of the data folder: one in memory cannot be shared by threads that write. Each process has its own."""
     settings.DATABASES["default"].setdefault("TEST", {})
     if settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         settings.DATABASES["default"]["TEST"]["NAME"] = str(_folder / "test.sqlite3")

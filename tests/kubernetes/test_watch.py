@@ -155,7 +155,7 @@ def test_a_watch_that_breaks_off_is_begun_again_and_what_happened_meanwhile_is_f
     server.pods = [pod(node="n", phase="Failed", main=ended(3), launcher=ended(0))]
     server.news.put(broken)
     assert isinstance(heard.end(), AttemptFailed)
-    assert heard.joined == 2
+    heard.until(lambda: heard.joined == 2)
 
 
 def test_an_error_among_the_news_makes_it_list_again(server: Server, heard: Heard) -> None:
