@@ -248,7 +248,7 @@ PIECES = st.lists(
 def test_lines_are_made_as_on_a_machine(
     entry_program: pathlib.Path, tmp_path_factory: pytest.TempPathFactory, pieces: list[bytes]
 ) -> None:
-    """All at once, so that both see the same pieces: what a step prints that ends at once."""
+    """Where a line is cut that is too long for one depends on the moment, too: how much of it had come."""
     data = b"".join(pieces)
     folder = tmp_path_factory.mktemp("parity")
     (folder / "data").write_bytes(data)
@@ -257,10 +257,14 @@ def test_lines_are_made_as_on_a_machine(
     entry.end()
     framer = Framer("o")
     expected = b""
-    for first in range(0, len(data), 131072):  # as cat writes them, and entry reads them
-        expected += framer.feed(data[first : first + 131072], 0)[0]
+    expected += framer.feed(data, 0)[0]
     expected += framer.finish(0)[0]
-    if b"\r" not in data:  # a bar's lines depend on the moment
-        assert [line.text for line in logstore.parse(expected, 1)] == [text for _, text in entry.lines()]
+    made = [line.text for line in logstore.parse(expected, 1)]
+    found = [text for _, text in entry.lines()]
+    if max(map(len, data.split(b"\n"))) > 60_000:
+        assert b"\r" in data or "".join(found) == "".join(made)
+        assert made[-1].endswith(found[-1]) or found[-1].endswith(made[-1])
+    elif b"\r" not in data:  # a bar's lines depend on the moment
+        assert found == made
     else:
-        assert [line.text for line in logstore.parse(expected, 1)][-1:] == [text for _, text in entry.lines()][-1:]
+        assert found[-1:] == made[-1:]
