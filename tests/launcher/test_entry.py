@@ -106,6 +106,13 @@ def test_what_cannot_be_run_is_said(entry: Entry, argv: list[str], code: int, wo
     assert entry.end()[0] == code
 
 
+@pytest.mark.parametrize("name", ["x" * 199 + "ü", "echo one\necho two", "a\udcffb"])
+def test_a_name_that_is_no_line_of_text_is_told_in_one(entry: Entry, name: str) -> None:
+    note = entry.start([name]).note()
+    assert note["notFound"] and "\n" not in note["error"]
+    assert note["lines"] == len(entry.lines()) == 1
+
+
 def test_a_script_without_a_first_line_is_one_of_the_shell(entry: Entry, tmp_path: pathlib.Path) -> None:
     script = tmp_path / "script"
     script.write_text('echo "$1"\n')

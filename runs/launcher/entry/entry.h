@@ -58,6 +58,7 @@ struct framer {
     int64_t shown;
 };
 size_t frame(struct framer *framer, const char *data, size_t size, int64_t at, struct buffer *lines);
+void clean(const char *text, size_t size, struct buffer *to); /* UTF-8 without NUL: what is not is replaced */
 size_t frame_end(struct framer *framer, int64_t at, struct buffer *lines);
 
 /* log.c: the log's segments */

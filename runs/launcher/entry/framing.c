@@ -33,7 +33,7 @@ static size_t character(const unsigned char *text, size_t size, size_t *bad) {
     return more + 1;
 }
 
-static void clean(const char *text, size_t size, struct buffer *to) {
+void clean(const char *text, size_t size, struct buffer *to) {
     const unsigned char *at = (const unsigned char *)text, *end = at + size;
     while (at < end) {
         const unsigned char *plain = at;

@@ -67,8 +67,12 @@ static void leave_note(const struct end *end) {
     put_text(&note, text);
     put_json(&note, end->error);
     put_text(&note, "}");
-    while (!write_whole("step/ended", note.data, note.size)) /* the disk is full: there may be room in a moment */
+    int64_t since = ticks();
+    while (!write_whole("step/ended", note.data, note.size)) { /* the disk is full: there may be room in a moment */
+        if (asked_to_end() || !launcher_lives(since))
+            die(FAILED, "kfdash: how the step ended could not be written down.");
         rest(200000);
+    }
     free(note.data);
 }
 

@@ -110,6 +110,21 @@ static int start(char **argv) {
     return error;
 }
 
+/* A sentence may hold a name cut in the middle of a character, or a whole script: the note and the log take one line of UTF-8. */
+static void make_one_line(char *text, size_t room) {
+    struct buffer cleaned = {0};
+    clean(text, strlen(text), &cleaned);
+    size_t size = cleaned.size < room ? cleaned.size : room - 1;
+    while (size && size < cleaned.size && ((unsigned char)cleaned.data[size] & 0xC0) == 0x80)
+        size--;
+    memcpy(text, cleaned.data, size);
+    text[size] = 0;
+    for (; *text; text++)
+        if (*text == '\n' || *text == '\r')
+            *text = ' ';
+    free(cleaned.data);
+}
+
 static void explain(const struct plan *plan, int error, struct end *end) {
     const char *program = plan->argv.at[0];
     end->code = 126;
@@ -305,6 +320,7 @@ void run(const struct plan *plan, struct end *end) {
     pid_t child = spawn(plan, end);
     if (child < 0) {
         end->finished = now();
+        make_one_line(end->error, sizeof end->error);
         log_own(end->error);
         fprintf(stderr, "kfdash: %s\n", end->error);
         return;
