@@ -121,6 +121,39 @@ def test_a_script_without_a_first_line_is_one_of_the_shell(entry: Entry, tmp_pat
     assert entry.lines() == [("o", "argument")]
 
 
+def test_what_is_there_but_cannot_run_is_not_said_to_be_missing(entry: Entry, tmp_path: pathlib.Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    note = entry.start([str(script)]).note()
+    assert "is in the image, but not what runs it" in note["error"] and not note["notFound"]
+    assert entry.end()[0] == 126
+
+
+def test_a_program_of_another_machine_is_not_given_to_the_shell(entry: Entry, tmp_path: pathlib.Path) -> None:
+    program = tmp_path / "program"
+    head = bytearray(entry.program.read_bytes()[:4096])
+    head[18:20] = b"\xff\xfe"  # the kind of machine
+    program.write_bytes(head)
+    program.chmod(0o755)
+    assert "was made for another kind of machine" in entry.start([str(program)]).note()["error"]
+
+
+def test_waiting_costs_nothing(entry: Entry) -> None:
+    """Neither for the plan nor for the end: there may be a hundred such pods on a node."""
+
+    def switches() -> int:
+        assert entry.process
+        status = pathlib.Path(f"/proc/{entry.process.pid}/status").read_text()
+        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+    entry.start(["true"]).note()
+    before = switches()
+    time.sleep(0.5)
+    assert switches() - before < 50
+    assert entry.end()[0] == 0
+
+
 def test_a_child_that_holds_the_pipe_is_not_waited_for_and_is_ended(entry: Entry) -> None:
     began = time.monotonic()
     entry.start(["sh", "-c", "echo $$; sleep 100 & echo done"]).note()
@@ -147,6 +180,16 @@ def test_sigterm_is_handed_on_and_noted(entry: Entry) -> None:
     entry.process.send_signal(signal.SIGTERM)
     note = entry.note()
     assert (note["exitCode"], note["terminated"], note["timedOut"]) == (3, True, False)
+
+
+def test_one_that_ignores_sigterm_is_killed_in_time_for_the_note(entry: Entry) -> None:
+    entry.start(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], grace=0.3)
+    assert wait_for(lambda: ("o", "ready") in entry.lines())
+    assert entry.process
+    entry.process.send_signal(signal.SIGTERM)
+    note = entry.note(5)
+    assert (note["signal"], note["terminated"], note["timedOut"]) == (signal.SIGKILL, True, False)
+    assert entry.end()[0] == 137
 
 
 def test_a_time_limit_ends_also_what_ignores_it(entry: Entry) -> None:

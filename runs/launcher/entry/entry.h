@@ -40,6 +40,7 @@ const char *in_volume(const char *name);            /* a path; good until the ne
 bool there(const char *name);
 char *read_whole(const char *name, size_t *size);   /* NULL where it is not there */
 bool write_whole(const char *name, const char *data, size_t size);
+void await_news(void);                              /* until something appears in `step`, or a moment */
 bool launcher_lives(int64_t since);                 /* `since`: when we began to wait, ticks() */
 void install(const char *target);
 

@@ -27,7 +27,7 @@ static char *await_plan(size_t *size) {
             exit(128 + 15);
         if (!launcher_lives(since))
             die(FAILED, "kfdash: the launcher beside this step does not answer; the step was not started.");
-        rest(2000);
+        await_news();
     }
 }
 
@@ -110,7 +110,7 @@ static void await_collecting(double seconds) {
         if (pairs)
             copy_out(pairs, size);
         free(pairs);
-        rest(2000);
+        await_news();
     }
 }
 

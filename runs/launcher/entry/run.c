@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -73,9 +74,23 @@ static void set_variables(const struct plan *plan) {
     }
 }
 
+static bool is_program(const char *path) {
+    char head[4] = "";
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    bool found = file >= 0 && read(file, head, sizeof head) == sizeof head && !memcmp(head, "\177ELF", sizeof head);
+    if (file >= 0)
+        close(file);
+    return found;
+}
+
+/* Returns with errno: ENOEXEC for a program of another machine, ELIBACC for one that is there without what runs it. */
 static void execute(const char *path, char **argv) {
     execve(path, argv, environ);
-    if (errno == ENOEXEC) { /* a script that does not say whose */
+    if (errno == ENOENT && access(path, F_OK) == 0) {
+        errno = ELIBACC;
+    } else if (errno == ENOEXEC && is_program(path)) {
+        errno = ENOEXEC;
+    } else if (errno == ENOEXEC) { /* a script that does not say whose */
         size_t count = 0;
         while (argv[count])
             count++;
@@ -85,6 +100,8 @@ static void execute(const char *path, char **argv) {
         shell[0] = "/bin/sh", shell[1] = (char *)path;
         memcpy(shell + 2, argv + 1, count * sizeof *shell);
         execve("/bin/sh", shell, environ);
+        if (errno == ENOENT)
+            errno = ELIBACC;
     }
 }
 
@@ -104,7 +121,7 @@ static int start(char **argv) {
         execute(full, argv);
         if (errno != ENOENT && errno != ENOTDIR)
             error = errno;
-        if (errno == E2BIG || errno == ENOMEM)
+        if (errno == E2BIG || errno == ENOMEM || errno == ENOEXEC)
             return errno;
     }
     return error;
@@ -143,6 +160,16 @@ static void explain(const struct plan *plan, int error, struct end *end) {
         snprintf(end->error, sizeof end->error, "the command %.200s was not found in the image", program);
     } else if (error == EACCES) {
         snprintf(end->error, sizeof end->error, "the command %.200s may not be executed in the image (permission denied)", program);
+    } else if (error == ELIBACC) {
+        snprintf(end->error, sizeof end->error,
+                 "the command %.200s is in the image, but not what runs it: the interpreter that its first line names, /bin/sh, or "
+                 "its program loader",
+                 program);
+    } else if (error == ENOEXEC) {
+        struct utsname machine = {0};
+        uname(&machine);
+        snprintf(end->error, sizeof end->error, "the command %.200s was made for another kind of machine than this one (%.20s)",
+                 program, machine.machine);
     } else {
         snprintf(end->error, sizeof end->error, "the command %.200s could not be started: %s", program, strerror(error));
     }
@@ -273,12 +300,27 @@ static bool reap(pid_t child, int *status) {
     return found;
 }
 
+/* Asks the command to end where it must, and ends it where it does not; `kill_at` is 0 until it was asked. */
+static void hasten(const struct plan *plan, pid_t child, int64_t limit, int64_t *kill_at, struct end *end) {
+    int64_t at = ticks();
+    bool asked_now = asked_to_end() && !*kill_at;
+    if (asked_now || (!*kill_at && limit && at >= limit)) {
+        end->terminated = asked_now;
+        end->timed_out = !asked_now;
+        kill(-child, SIGTERM);
+        *kill_at = at + (int64_t)(plan->grace * 1e6); /* the pod has more: there must be time for the note */
+    } else if (*kill_at && at >= *kill_at) {
+        kill(-child, SIGKILL);
+        *kill_at = at + 1000000;
+    }
+}
+
 static void watch(const struct plan *plan, pid_t child, struct end *end, int *status) {
     int64_t limit = plan->limit > 0 ? ticks() + (int64_t)(plan->limit * 1e6) : 0, kill_at = 0;
-    bool over = false, told = asked;
-    if (told)
-        kill(-child, SIGTERM);
-    while (!over) {
+    for (;;) {
+        hasten(plan, child, limit, &kill_at, end);
+        if (reap(child, status)) /* after the signals were read: one that comes later wakes the poll */
+            return;
         struct pollfd looked[3] = {{signals, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
         bool waits = log_waits();
         int64_t at = ticks(), due = kill_at ? kill_at : limit;
@@ -294,16 +336,6 @@ static void watch(const struct plan *plan, pid_t child, struct end *end, int *st
                 take(&streams[i]);
             pass(&streams[i]);
         }
-        if (asked_to_end() && !told) {
-            told = end->terminated = true;
-            kill(-child, SIGTERM);
-        }
-        if (due && ticks() >= due) {
-            end->timed_out = true;
-            kill(-child, kill_at ? SIGKILL : SIGTERM);
-            kill_at = kill_at ? ticks() + 1000000 : ticks() + (int64_t)(plan->grace * 1e6);
-        }
-        over = reap(child, status);
     }
 }
 

@@ -3,15 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
-#define SILENCE 120 /* seconds without a sign of life from the launcher */
+#define SILENCE 120     /* seconds without a sign of life from the launcher */
+#define LOOK_ANYWAY 100 /* ms, where the system tells of what appears: some sandboxes only pretend to */
+#define LOOK_ALONE 2    /* ms, where it does not */
 
 static char folder[1024] = "/kfdash";
 
@@ -122,6 +126,21 @@ bool write_whole(const char *name, const char *data, size_t size) {
         return false;
     bool done = write_all(file, data, size);
     return close(file) == 0 && done && rename(beside, in_volume(name)) == 0;
+}
+
+void await_news(void) {
+    static int news = -1;
+    char told[4096];
+    if (news < 0 && (news = inotify_init1(IN_NONBLOCK | IN_CLOEXEC)) >= 0) {
+        if (inotify_add_watch(news, in_volume("step"), IN_MOVED_TO | IN_CLOSE_WRITE) >= 0)
+            return; /* what came before it was watched is looked for once more */
+        close(news);
+        news = -1;
+    }
+    struct pollfd looked = {news, POLLIN, 0};
+    poll(&looked, 1, news < 0 ? LOOK_ALONE : LOOK_ANYWAY);
+    while (news >= 0 && read(news, told, sizeof told) > 0)
+        ;
 }
 
 bool launcher_lives(int64_t since) {
