@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from datetime import timedelta
-
-from django.db.models import F
 from django.utils import timezone
 
-from kfdash import outbox
 from pipelines import specifications
 from runs import models
 from runs.engine.model import AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Kind, Values
@@ -17,11 +12,7 @@ from runs.execution.claims import claim_manifest, claim_to_delete
 from runs.execution.order import attempt_name
 from runs.execution.platform import InvalidOrder
 from runs.executors.base import ClaimRefused, ExecutorUnavailable
-from runs.facts import encode
-
-log = logging.getLogger(__name__)
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
+from runs.ordering import done, inputs_of, open_order, put_off, tell
 
 
 def carry_out(order_id: int) -> None:
@@ -29,27 +20,25 @@ def carry_out(order_id: int) -> None:
 
     The claim's name is fixed by the attempt, so that an order that comes twice makes no second one.
     """
-    order = models.Order.objects.filter(pk=order_id, carried_out_at=None).select_related("run").first()
+    order = open_order(order_id)
     if order is None:
         return
     try:
         fact = _fact(order)
     except ExecutorUnavailable as error:
-        log.warning("A volume claim waits for the cluster: %s", error)
-        due = timezone.now() + timedelta(seconds=min(_FIRST_WAIT * 2**order.tries, _LONGEST_WAIT))
-        models.Order.objects.filter(pk=order_id).update(due=due, tries=F("tries") + 1, answer=str(error))
+        put_off([order], str(error))
         return
-    outbox.hand_over(str(order.run_id), [encode(fact)])
-    models.Order.objects.filter(pk=order_id).update(carried_out_at=timezone.now())
+    tell(order, fact)
+    done([order])
 
 
 def _fact(order: models.Order) -> Fact:
     began = timezone.now()
-    task = models.Task.objects.filter(run=order.run, path=order.path).only("inputs", "attempt", "under_way").first()
-    if task is None or task.attempt != order.attempt or not task.under_way:
+    inputs = inputs_of(order)
+    if inputs is None:
         return AttemptStopped(order.path, order.attempt, began)
     try:
-        outputs = _carried_out(order, Values.from_json(task.inputs) or Values())
+        outputs = _carried_out(order, inputs)
     except (InvalidOrder, ClaimRefused) as error:
         return AttemptFailed(order.path, order.attempt, timezone.now(), str(error), "claim", retryable=False)
     return AttemptSucceeded(order.path, order.attempt, timezone.now(), outputs, running_at=began)

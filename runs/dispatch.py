@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
-from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F
 from django.utils import timezone
 
 from kfdash import outbox
@@ -17,11 +14,8 @@ from runs.executing import executor
 from runs.execution.order import attempt_name
 from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable, NotNow
 from runs.facts import encode
-from runs.ordering import complete_orders
+from runs.ordering import complete_orders, done, put_off, tell
 
-log = logging.getLogger(__name__)
-
-_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
 _PATIENT_TRIES = 2  # after which an executor that cannot be reached is worth a word on the page
 
 
@@ -41,8 +35,8 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
         if isinstance(built, AttemptOrder):
             ready[built.name] = (order, built)
         else:
-            _tell(order, built)
-            _done([order])
+            tell(order, built)
+            done([order])
     if ready:
         try:
             refused, waiting, some_wait = executor().start([built for _, built in ready.values()]), {}, False
@@ -52,13 +46,13 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
             refused, waiting, some_wait = {}, dict.fromkeys(ready, str(error)), False
         for name, sentence in refused.items():
             order = ready[name][0]
-            _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
-        _done([order for name, (order, _) in ready.items() if name not in waiting])
+            tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
+        done([order for name, (order, _) in ready.items() if name not in waiting])
         for name, sentence in waiting.items():
             order = ready[name][0]
-            _again([order], sentence)
+            put_off([order], sentence)
             if some_wait or order.tries >= _PATIENT_TRIES:
-                _tell(order, AttemptProgressed(order.path, order.attempt, Phase.QUEUED, timezone.now(), sentence, attention=True))
+                tell(order, AttemptProgressed(order.path, order.attempt, Phase.QUEUED, timezone.now(), sentence, attention=True))
     for order in orders:
         if order.task_kind == Kind.IMPORTER:
             outbox.enqueue("runs.jobs.import_artifact", order.pk)
@@ -66,8 +60,8 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
             outbox.enqueue("runs.jobs.carry_out_claim", order.pk)
         elif order.task_kind != Kind.CONTAINER:
             sentence = "Claims need a cluster: the local executor has no volumes. Run this pipeline on Kubernetes."
-            _tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
-            _done([order])
+            tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
+            done([order])
 
 
 def _complete(orders: list[models.Order]) -> list[tuple[models.Order, AttemptOrder | Fact]]:
@@ -89,35 +83,17 @@ def _carry_out_stops(orders: list[models.Order]) -> None:
         try:
             known = executor().stop(keys, grace=0 if force else settings.STOP_GRACE)
         except ExecutorUnavailable as error:
-            _again(mine, str(error))
+            put_off(mine, str(error))
         else:
             for seen in known:
                 outbox.hand_over(seen.run_id, [encode(seen.fact)])
-            _done(mine)
+            done(mine)
     for order in orders:
         if order.task_kind != Kind.CONTAINER:  # carried out within moments, or not at all: there is nothing to stop
-            _tell(order, AttemptStopped(order.path, order.attempt, timezone.now()))
-            _done([order])
+            tell(order, AttemptStopped(order.path, order.attempt, timezone.now()))
+            done([order])
 
 
 def key_of(run_id: str, path: str, number: int) -> AttemptKey:
     """How an executor knows an attempt."""
     return AttemptKey(attempt_name(run_id, path, number), run_id, path, number)
-
-
-def _tell(order: models.Order, fact: Fact) -> None:
-    outbox.hand_over(str(order.run_id), [encode(fact)])
-
-
-def _done(orders: list[models.Order]) -> None:
-    models.Order.objects.filter(pk__in=[order.pk for order in orders]).update(carried_out_at=timezone.now())
-
-
-def _again(orders: list[models.Order], why: str) -> None:
-    """Back-off by the number of tries; the tick sends them again when they are due."""
-    log.warning("%d orders could not be carried out and are tried again: %s", len(orders), why)
-    for order in orders:
-        wait = min(_FIRST_WAIT * 2**order.tries, _LONGEST_WAIT)
-        models.Order.objects.filter(pk=order.pk).update(
-            due=timezone.now() + timedelta(seconds=wait), tries=F("tries") + 1, answer=why
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils import timezone
 
-from kfdash import outbox
 from pipelines import specifications
 from pipelines.spec import paths
 from pipelines.spec.model import ImporterSpec
@@ -13,27 +12,25 @@ from pipelines.spec.values import run_constants, task_uuid
 from runs import models
 from runs.engine.model import ArtifactValue, AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Values
 from runs.execution.importer import ImportRefused, imported
-from runs.facts import encode
+from runs.ordering import done, inputs_of, open_order, tell
 
 _LOOKED_AT = 200  # newest artifacts of one URI that are compared for reuse
 
 
 def carry_out(order_id: int) -> None:
     """Carries out the order to start an importer; one that was carried out already, or is gone, is left alone."""
-    order = models.Order.objects.filter(pk=order_id, carried_out_at=None).select_related("run__specification").first()
-    if order is None:
-        return
-    outbox.hand_over(str(order.run_id), [encode(_fact(order))])
-    models.Order.objects.filter(pk=order_id).update(carried_out_at=timezone.now())
+    if order := open_order(order_id):
+        tell(order, _fact(order))
+        done([order])
 
 
 def _fact(order: models.Order) -> Fact:
     now = timezone.now()
-    task = models.Task.objects.filter(run=order.run, path=order.path).only("inputs", "attempt", "under_way").first()
-    if task is None or task.attempt != order.attempt or not task.under_way:
+    inputs = inputs_of(order)
+    if inputs is None:
         return AttemptStopped(order.path, order.attempt, now)
     try:
-        name, value = _imported(order, Values.from_json(task.inputs) or Values())
+        name, value = _imported(order, inputs)
     except ImportRefused as error:
         return AttemptFailed(order.path, order.attempt, now, str(error), "import", retryable=False)
     return AttemptSucceeded(order.path, order.attempt, now, Values(artifacts={name: [value]}), running_at=now)

@@ -1,13 +1,17 @@
-"""Complete orders out of rows: what an executor, or a pod that asks for it, needs for one attempt."""
+"""Rows of orders: made complete for whoever carries them out, and what is written down of their being carried out."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 
 from django.conf import settings
+from django.db.models import F
 from django.utils import timezone
 
+from kfdash import outbox
 from pipelines import specifications
 from pipelines.spec.model import PipelineSpec
 from runs import models
@@ -15,9 +19,13 @@ from runs.engine.inputs import value_in_scope
 from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Run, Snapshot, Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.order import complete
+from runs.facts import encode
 from runs.rows import RowTasks, run_value
 from runs.vanished import makers, missing_inputs, missing_sentence
 
+log = logging.getLogger(__name__)
+
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 60.0  # seconds until an order that could not be carried out is due again
 _USUAL_ACCOUNT = "pipeline-runner"  # what a run has whose user named none
 
 
@@ -58,3 +66,37 @@ def _complete(
         )
     except ValueError as error:
         return AttemptFailed(path, number, timezone.now(), str(error), "invalid-order", retryable=False)
+
+
+def open_order(order_id: int) -> models.Order | None:
+    """The order with its run, where it still waits for being carried out."""
+    waiting = models.Order.objects.filter(pk=order_id, carried_out_at=None)
+    return waiting.select_related("run__specification").first()
+
+
+def inputs_of(order: models.Order) -> Values | None:
+    """The inputs of the order's task; None where the attempt is not its newest, or was stopped meanwhile."""
+    task = models.Task.objects.filter(run=order.run, path=order.path).only("inputs", "attempt", "under_way").first()
+    if task is None or task.attempt != order.attempt or not task.under_way:
+        return None
+    return Values.from_json(task.inputs) or Values()
+
+
+def tell(order: models.Order, fact: Fact) -> None:
+    """Hands a fact about the order's attempt to the driver. Raises NotHandedOver."""
+    outbox.hand_over(str(order.run_id), [encode(fact)])
+
+
+def done(orders: Sequence[models.Order]) -> None:
+    """They are carried out."""
+    models.Order.objects.filter(pk__in=[order.pk for order in orders]).update(carried_out_at=timezone.now())
+
+
+def put_off(orders: Sequence[models.Order], why: str) -> None:
+    """They could not be carried out now: back-off by the number of tries; the tick sends them again when they are due."""
+    log.warning("%d orders could not be carried out and are tried again: %s", len(orders), why)
+    for order in orders:
+        wait = min(_FIRST_WAIT * 2**order.tries, _LONGEST_WAIT)
+        models.Order.objects.filter(pk=order.pk).update(
+            due=timezone.now() + timedelta(seconds=wait), tries=F("tries") + 1, answer=why
+        )
