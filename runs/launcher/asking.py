@@ -65,8 +65,8 @@ class _Source:
 class Line:
     """The way to the intake at `address`, with the attempt's token. Any number of threads may call."""
 
-    def __init__(self, address: str, token: str, *, ending: Callable[[], bool] = lambda: False) -> None:
-        self.address, self._token, self._ending = address.rstrip("/"), token, ending
+    def __init__(self, address: str, token: str) -> None:
+        self.address, self._token = address.rstrip("/"), token
         self._local = threading.local()
 
     def call(
@@ -141,7 +141,7 @@ class Line:
             except _BROKEN as error:
                 self._drop()
                 last = error
-            if self._ending() or (until is not None and time.monotonic() > until):
+            if until is not None and time.monotonic() > until:
                 raise Unanswered(f"{type(last).__name__}: {last}") from None
             time.sleep(wait)
             wait = min(wait * 2, _LONGEST_WAIT)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import replace
 
 from runs.engine.model import Values
@@ -43,8 +42,6 @@ def judge(order: AttemptOrder, ended: Ended, began: int, sender: LogSender) -> R
         return replace(result, state="stopped")
     if not found.cause:
         return result
-    if found.signal == signal.SIGKILL:
-        return replace(result, state="failed", reason=_sentence(found.reason), cause=Cause.SIGNAL)
     return replace(result, state="failed", reason=_sentence(found.reason), cause=found.cause)
 
 

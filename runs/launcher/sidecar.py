@@ -46,10 +46,9 @@ class Sidecar:
         self.volume = Volume(folder)
         self._attempt, self._overlay = attempt, overlay
         self._ending = threading.Event()
-        self._over = threading.Event()
         self.began = now()
         token = pathlib.Path(token_file).read_text().strip()
-        self.line = Line(address, token, ending=self._over.is_set)
+        self.line = Line(address, token)
 
     def run(self) -> int:
         """All of it; the exit code."""
@@ -71,7 +70,7 @@ class Sidecar:
         self._ending.set()
 
     def _stay_alive(self) -> None:
-        while not self._over.is_set():
+        while True:
             with contextlib.suppress(OSError):
                 self.volume.touch()
             time.sleep(_ALIVE)

@@ -46,8 +46,8 @@ void install(const char *target);
 
 /* plan.c */
 struct plan {
-    struct texts argv, set, append, folders, from, to, readable, clear;
-    double limit, grace, collecting; /* seconds; no limit is 0 */
+    struct texts argv, set, append, folders, from, to, readable;
+    double limit, grace; /* seconds; no limit is 0 */
     int64_t log_bytes, log_lines;
 };
 void read_plan(struct plan *plan, char *data, size_t size);
@@ -74,7 +74,6 @@ bool log_waits(void); /* too much lies there that has not been sent */
 bool make_folders(const char *path);
 bool copy_tree(const char *from, const char *to, char *why, size_t room);
 void make_readable(const char *path);
-void remove_tree(const char *path);
 
 /* run.c */
 struct end {

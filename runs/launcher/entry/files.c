@@ -115,11 +115,11 @@ bool copy_tree(const char *from, const char *to, char *why, size_t room) {
     return copy_below(from, to, top, 0, why, room);
 }
 
-static void walk(const char *path, int depth, bool removes) {
+static void walk(const char *path, int depth) {
     struct stat is;
     if (lstat(path, &is) != 0 || depth > DEEPEST)
         return;
-    if (!removes && !S_ISLNK(is.st_mode))
+    if (!S_ISLNK(is.st_mode))
         chmod(path, is.st_mode | (S_ISDIR(is.st_mode) || is.st_mode & 0100 ? 0555 : 0444));
     if (S_ISDIR(is.st_mode)) {
         DIR *folder = opendir(path);
@@ -127,15 +127,11 @@ static void walk(const char *path, int depth, bool removes) {
             char inside[PATH_MAX];
             if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, "..") &&
                 snprintf(inside, sizeof inside, "%s/%s", path, entry->d_name) < (int)sizeof inside)
-                walk(inside, depth + 1, removes);
+                walk(inside, depth + 1);
         }
         if (folder)
             closedir(folder);
     }
-    if (removes)
-        remove(path);
 }
 
-void make_readable(const char *path) { walk(path, 0, false); }
-
-void remove_tree(const char *path) { walk(path, 0, true); }
+void make_readable(const char *path) { walk(path, 0); }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define COLLECTING 3600000000LL /* µs that a launcher may take for the outputs */
+
 enum { TIMED_OUT = 124, FAILED = 125 };
 
 static char *await_plan(size_t *size) {
@@ -32,8 +34,6 @@ static char *await_plan(size_t *size) {
 }
 
 static void prepare(const struct plan *plan) {
-    for (size_t i = 0; i < plan->clear.count; i++)
-        remove_tree(plan->clear.at[i]);
     for (size_t i = 0; i < plan->folders.count; i++)
         make_folders(plan->folders.at[i]); /* one that cannot be made is noticed by the step, where it matters */
 }
@@ -102,9 +102,9 @@ static void copy_out(char *data, size_t size) {
     free(answer.data);
 }
 
-static void await_collecting(double seconds) {
+static void await_collecting(void) {
     int64_t since = ticks();
-    while (!there("step/collected") && ticks() - since < (int64_t)(seconds * 1e6) && launcher_lives(since)) {
+    while (!there("step/collected") && ticks() - since < COLLECTING && launcher_lives(since)) {
         size_t size;
         char *pairs = there("step/copied") ? NULL : read_whole("step/copyout", &size);
         if (pairs)
@@ -119,7 +119,7 @@ int main(int count, char **words) {
         install(words[2]);
         return 0;
     }
-    struct plan plan = {.grace = 30, .collecting = 3600, .log_bytes = 200LL << 20, .log_lines = 2000000};
+    struct plan plan = {.grace = 30, .log_bytes = 200LL << 20, .log_lines = 2000000};
     struct end end = {.exit_code = -1, .signal = -1};
     size_t size;
     open_volume();
@@ -136,6 +136,6 @@ int main(int count, char **words) {
     for (size_t i = 0; i < plan.readable.count; i++)
         make_readable(plan.readable.at[i]);
     leave_note(&end);
-    await_collecting(plan.collecting);
+    await_collecting();
     return end.timed_out ? TIMED_OUT : end.code;
 }

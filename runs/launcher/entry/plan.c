@@ -16,10 +16,8 @@ void read_plan(struct plan *plan, char *data, size_t size) {
         case 'F': add_text(&plan->from, text); break;
         case 'T': add_text(&plan->to, text); break;
         case 'R': add_text(&plan->readable, text); break;
-        case 'U': add_text(&plan->clear, text); break;
         case 'L': plan->limit = strtod(text, NULL); break;
         case 'G': plan->grace = strtod(text, NULL); break;
-        case 'X': plan->collecting = strtod(text, NULL); break;
         case 'B': plan->log_bytes = strtoll(text, NULL, 10); break;
         case 'N': plan->log_lines = strtoll(text, NULL, 10); break;
         default: break; /* a newer launcher's */
