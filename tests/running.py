@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")  # of the launcher beside each step on a cluster
 READY_WITHIN = 30.0  # seconds; some hundred times what it takes where nothing else runs
 
 
@@ -115,3 +116,15 @@ def wait_for(condition: Callable[[], Any], seconds: float = 15.0) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def on_pods(namespace: str, **more: str) -> dict[str, str]:
+    """The settings of an installation whose steps are pods, in a namespace of the cluster of KUBECONFIG."""
+    return {
+        "KFDASH_EXECUTOR": "kubernetes",
+        "KFDASH_KUBECONFIG": os.environ["KUBECONFIG"],
+        "KFDASH_IMAGE": IMAGE,
+        "KFDASH_POD_NAMESPACE": namespace,
+        "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
+        **more,
+    }

@@ -15,22 +15,11 @@ import django  # noqa: E402  # settings are read from the environment above
 django.setup()
 
 from tests.bench import browser, database, drawing, engine, lists, load, stack  # noqa: E402
-from tests.bench.figures import MEASURES  # noqa: E402
+from tests.bench.figures import MEASURES, print_figures  # noqa: E402
 
 ALL = (engine, database, lists, drawing, stack, load, browser)
 
 
-def main(names: list[str]) -> int:
-    """Measures what is named; 2 for a name that there is not."""
-    if unknown := [name for name in names if name not in MEASURES]:
-        print(f"There is no {', '.join(unknown)}. There are: {', '.join(MEASURES)}.", file=sys.stderr)
-        return 2
-    for name in names or MEASURES:
-        for figure in MEASURES[name]():
-            print(figure.line(), flush=True)
-    return 0
-
-
 if __name__ == "__main__":
     with _folder:
-        sys.exit(main(sys.argv[1:]))
+        sys.exit(print_figures(MEASURES, sys.argv[1:]))

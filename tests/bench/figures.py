@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 Measure = Callable[[], "Iterator[Figure]"]
@@ -26,6 +27,17 @@ class Figure:
 
 
 MEASURES: dict[str, Measure] = {}
+
+
+def print_figures(measures: Mapping[str, Measure], names: Sequence[str]) -> int:
+    """Prints the figures that are named, all of them without names; 2 for a name that there is not."""
+    if unknown := [name for name in names if name not in measures]:
+        print(f"There is no {', '.join(unknown)}. There are: {', '.join(measures)}.", file=sys.stderr)
+        return 2
+    for name in names or measures:
+        for figure in measures[name]():
+            print(figure.line(), flush=True)
+    return 0
 
 
 def measure(name: str) -> Callable[[Measure], Measure]:

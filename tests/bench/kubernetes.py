@@ -19,13 +19,12 @@ from typing import Any
 
 from kubernetes import client, config, watch
 
-from tests.bench.figures import Figure, Measure
+from tests.bench.figures import Figure, Measure, print_figures
 from tests.bench.pipelines import lightweight
 from tests.bench.stack import call, launch, moment, share, tasks_of, wait_for_run
-from tests.running import Installation
+from tests.running import IMAGE, Installation, on_pods
 
 CHAIN, FAN_OUT, LEVELS, MANY = 10, 50, 20, 500
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")
 STEP_IMAGE = os.environ.get("KFDASH_TEST_STEP_IMAGE", "python:3.11")
 NAMESPACE = os.environ.get("KFDASH_TEST_NAMESPACE", "default")
 LABEL = "kfdash-bench"
@@ -40,17 +39,9 @@ def measure(name: str) -> Callable[[Measure], Measure]:
 @contextlib.contextmanager
 def installation(**environment: str) -> Iterator[Installation]:
     """`kfdash up` whose steps are pods; one step has run, so that images are on the node."""
-    told = {
-        "KFDASH_EXECUTOR": "kubernetes",
-        "KFDASH_KUBECONFIG": os.environ["KUBECONFIG"],
-        "KFDASH_IMAGE": IMAGE,
-        "KFDASH_POD_NAMESPACE": NAMESPACE,
-        "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
-        **environment,
-    }
     with (
         tempfile.TemporaryDirectory(prefix="kfdash-bench-") as folder,
-        Installation(pathlib.Path(folder) / "data", **told) as running,
+        Installation(pathlib.Path(folder) / "data", **on_pods(NAMESPACE, **environment)) as running,
     ):
         ends(running, launch(running, chain(1)))
         yield running
@@ -284,16 +275,5 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def main(names: list[str]) -> int:
-    """Measures what is named, everything without names; 2 for a name that there is not."""
-    if unknown := [name for name in names if name not in MEASURES]:
-        print(f"There is no {', '.join(unknown)}. There are: {', '.join(MEASURES)}.", file=sys.stderr)
-        return 2
-    for name in names or MEASURES:
-        for figure in MEASURES[name]():
-            print(figure.line(), flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(print_figures(MEASURES, sys.argv[1:]))

@@ -1,6 +1,7 @@
 """A step forked from a warm interpreter sees, does and leaves what its command would have."""
 
 import json
+import pathlib
 from collections.abc import Iterator
 
 import pytest
@@ -98,7 +99,7 @@ def test_the_server_s_environment_is_not_the_step_s(watcher):
     for found in (first, second):
         assert not [name for name in found if name.startswith(("KFDASH", "DJANGO", "MY_"))]
         assert "hush" not in str(found) and "secret" not in str(found)
-        assert found["HOME"].endswith("/work/home")
+        assert pathlib.Path(found["HOME"]).parts[-2:] == ("work", "home")
         assert "/environments/" in found["PATH"].split(":")[0]
         assert found["KFP_POD_NAME"]
     assert set(second) - set(first) <= {"PYTHONHASHSEED", "OLDPWD", "SHLVL", "_"}
@@ -147,7 +148,7 @@ def test_it_may_use_processes_of_its_own(watcher):
 def test_what_it_installs_itself_is_its_own(watcher):
     end, told = run(watcher, install, outputs=TEXT)
     assert isinstance(end, AttemptSucceeded), told.texts("e")
-    assert "/work/site/" in end.outputs.parameters["Output"]
+    assert "site" in pathlib.Path(end.outputs.parameters["Output"]).parts
 
 
 def test_each_has_randomness_of_its_own(watcher):

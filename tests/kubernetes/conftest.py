@@ -14,6 +14,7 @@ from runs.executors.kubernetes.client import Client
 from runs.executors.kubernetes.config import Config
 from runs.store import StoreOptions
 from tests.kubernetes.orders import CONFIG
+from tests.running import IMAGE
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Config]:
     namespace = f"kfdash-test-{uuid.uuid4().hex[:8]}"
     config = dataclasses.replace(
         CONFIG,
-        image=os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev"),
+        image=IMAGE,
         installation=namespace,
         kubeconfig=os.environ["KUBECONFIG"],
         namespace=namespace,

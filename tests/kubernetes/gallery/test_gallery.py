@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import os
 import pathlib
 import urllib.request
 import uuid
@@ -16,13 +15,12 @@ import pytest
 from tests.faults.stack import call
 from tests.kubernetes.gallery.exhibits import EXHIBITS, FAILED, WAITS, objects
 from tests.kubernetes.gallery.showing import Cluster, Watcher, reasons
-from tests.running import Installation
+from tests.running import Installation, on_pods
 
 pytestmark = pytest.mark.kubernetes
 
 PATIENCE = 90.0  # seconds for the last sentence
 AT_ONCE = 3.0  # seconds from the cluster's knowledge to ours
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")
 
 
 @dataclass
@@ -43,15 +41,8 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gallery]:
     try:
         for path, body in objects(namespace):
             cluster.make(path, body)
-        told = {
-            "KFDASH_EXECUTOR": "kubernetes",
-            "KFDASH_KUBECONFIG": os.environ["KUBECONFIG"],
-            "KFDASH_IMAGE": IMAGE,
-            "KFDASH_POD_NAMESPACE": namespace,
-            "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
-        }
         folder: pathlib.Path = tmp_path_factory.mktemp("gallery")
-        with Installation(folder / "data", **told) as running:
+        with Installation(folder / "data", **on_pods(namespace)) as running:
             runs = {name: launched(running, name) for name in EXHIBITS}
             watcher = Watcher(cluster, namespace, running, runs)
             watcher.watch(PATIENCE)

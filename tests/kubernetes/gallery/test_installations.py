@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import pathlib
 import uuid
 from collections.abc import Iterator, Mapping
@@ -14,11 +13,10 @@ import pytest
 from tests.faults.stack import call, end, tasks
 from tests.kubernetes.gallery.exhibits import Exhibit
 from tests.kubernetes.gallery.showing import Cluster, pattern, reasons
-from tests.running import Installation, wait_for
+from tests.running import IMAGE, Installation, on_pods, wait_for
 
 pytestmark = pytest.mark.kubernetes
 
-IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")
 STRICT = {"pod-security.kubernetes.io/enforce": "restricted"}
 HELLO = ("sh", "-c", "id -u; echo hello")
 
@@ -28,16 +26,8 @@ def installed(folder: pathlib.Path, image: str, labels: Mapping[str, str] | None
     """kfdash with this image of the launcher, in a namespace of its own with these labels."""
     cluster, namespace = Cluster(), f"gallery-{uuid.uuid4().hex[:6]}"
     cluster.make("/api/v1/namespaces", {"metadata": {"name": namespace, "labels": dict(labels or {})}})
-    told = {
-        "KFDASH_EXECUTOR": "kubernetes",
-        "KFDASH_KUBECONFIG": os.environ["KUBECONFIG"],
-        "KFDASH_IMAGE": image,
-        "KFDASH_POD_NAMESPACE": namespace,
-        "KFDASH_LAUNCHER_BIND": "0.0.0.0:0",
-        **settings,
-    }
     try:
-        with Installation(folder / "data", **told) as running:
+        with Installation(folder / "data", **on_pods(namespace, KFDASH_IMAGE=image, **settings)) as running:
             yield running
     finally:
         cluster.remove_namespace(namespace)
