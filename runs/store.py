@@ -41,6 +41,10 @@ class NotReadable(Exception):
     """Something at a URI cannot be read. The message is for people: what, where, why."""
 
 
+class NothingThere(NotReadable):
+    """The store answers, and has nothing at a URI."""
+
+
 @dataclass(frozen=True)
 class StoreOptions:
     """What an installation sets. `buckets` has obstore's configuration by scheme: `{"s3": {"endpoint": …}}`."""
@@ -209,7 +213,7 @@ def _entries(opened: Opened, uri: str) -> list[Entry]:
             if path.startswith(prefix) and not (path.endswith("/") and not meta["size"]):
                 found.append(Entry(safe_segments(path[len(prefix) :], uri), path, meta["size"]))
     if not found:
-        raise NotReadable(f"There is nothing at {uri}.")
+        raise NothingThere(f"There is nothing at {uri}.")
     return found
 
 
@@ -314,7 +318,7 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError:
-        raise NotReadable(f"There is nothing at {uri}.") from None
+        raise NothingThere(f"There is nothing at {uri}.") from None
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError, PermissionError) as error:
         raise NotReadable(f"{uri} may not be read with the credentials that there are: {_first_line(error)}") from None
     except UnsafeLocation as error:

@@ -24,7 +24,7 @@ from runs.intake.rights import OVER, Reach
 from runs.intake.threads import with_files
 from runs.intake.wire import Refused
 from runs.ordering import complete_orders
-from runs.store import NotReadable, entries, explained, open_store
+from runs.store import NothingThere, NotReadable, entries, explained, open_store
 from runs.stores import store_options
 
 LOG_LINES = 2_000_000  # of one step
@@ -146,8 +146,8 @@ def _clear(uri: str, reach: Reach) -> None:
     options = store_options(reach.pipeline_root)
     try:
         found = entries(uri, options)
-    except NotReadable:
-        return  # there is nothing
+    except NothingThere:
+        return
     opened = open_store(uri, options)
     with explained(uri):
         obstore.delete(opened.store, [entry.key for entry in found])
@@ -163,7 +163,7 @@ async def opened(uri: str, name: str, reach: Reach) -> tuple[AsyncIterator[bytes
     if uri.startswith(STORE):
         return await with_files(_open_own, uri, name)
     if uri.startswith(("http://", "https://")):
-        return await _open_web(uri, reach)
+        return await _open_web(uri)
     return await _open_object(uri, name, reach)
 
 
@@ -189,7 +189,7 @@ def _open_own(uri: str, name: str) -> tuple[AsyncIterator[bytes], int | None]:
     return pieces(), there.st_size
 
 
-async def _open_web(uri: str, reach: Reach) -> tuple[AsyncIterator[bytes], int | None]:
+async def _open_web(uri: str) -> tuple[AsyncIterator[bytes], int | None]:
     context = web.opened(uri, allow_private=store_options().allow_private)
     try:
         response = await with_files(context.__enter__)

@@ -181,6 +181,19 @@ def test_a_store_that_does_not_answer_is_said(intake_port: int, told: list, plac
     assert django_settings.LAUNCHER_KEY.hex() not in answer.error
 
 
+def test_a_later_attempt_waits_for_a_store_that_cannot_be_emptied(
+    intake_port: int, told: list, place: pathlib.Path, monkeypatch: Any
+) -> None:
+    entry = {"prefix": "s3://dead", "options": {"endpoint": "http://127.0.0.1:9", **KEYS}}
+    monkeypatch.setenv("KFDASH_STORES", json.dumps([entry]))
+    store_options.cache_clear()
+    run = launched(chain(1, artifacts=True), pipeline_root="s3://dead/x")
+    models.Attempt.objects.create(run=run, path="root/s0", number=2, name="dead-again-2")
+    models.Task.objects.filter(run=run, path="root/s0").update(attempt=2)
+    answer = pod_of(intake_port, run, "root/s0", 2).ask("GET", "/v1/order")
+    assert answer.status == 503 and "What an earlier attempt left" in answer.error
+
+
 def test_what_lies_in_a_bucket_is_looked_at_and_downloaded(
     stores: Any, place: pathlib.Path, settings: Any, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
