@@ -18,7 +18,7 @@ from django.conf import settings
 
 from runs import storesettings
 from runs.models import Artifact
-from runs.store import Entry, NotReadable, StoreOptions, entries, explained, fetch, open_store
+from runs.store import Entry, NothingThere, NotReadable, StoreOptions, entries, explained, fetch, open_store
 from runs.stores import store_options
 
 MOST = 64 * 1024 * 1024  # bytes of an artifact that is copied
@@ -84,7 +84,15 @@ def stream(artifact: Artifact, options: StoreOptions, file: str) -> tuple[int, I
 
 
 def _entry(artifact: Artifact, options: StoreOptions, file: str) -> Entry:
-    found = next((entry for entry in listing(artifact, options) if entry.name == file), None)
+    """The file itself, without a list of what lies beside it."""
+    uri = f"{artifact.uri.rstrip('/')}/{file}" if file else artifact.uri
+    try:
+        with _patience(artifact.uri):
+            found = next((entry for entry in entries(uri, options) if not entry.name), None)
+    except NothingThere:
+        if not file:
+            raise
+        found = None
     if found is None:
         raise NotReadable(f"The folder has no file {file!r}." if file else "It is a folder: choose a file of it.")
     return found
