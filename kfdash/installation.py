@@ -61,8 +61,8 @@ def check_address(host: str) -> None:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises CannotStart where the port is taken or the address is not ours."""
+def listen(host: str, port: int, *, setting: str = "--port") -> socket.socket:
+    """A listening socket; `setting` is what chooses the port. Raises CannotStart where it is taken or the address is not ours."""
     if not 0 <= port <= 65535:
         raise CannotStart(f"{port} is no port; ports go from 1 to 65535, and 0 takes any that is free.")
     try:
@@ -73,9 +73,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(1024)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            sentence = f"Port {port} of {host} is taken by another program. Choose another with --port (0 takes any)."
+            sentence = f"Port {port} of {host} is taken by another program. Choose another with {setting} (0 takes any)."
         elif error.errno == errno.EACCES:
-            sentence = f"Port {port} may not be opened by this user. Choose one above 1023 with --port."
+            sentence = f"Port {port} may not be opened by this user. Choose one above 1023 with {setting}."
         else:
             sentence = f"{host}:{port} cannot be listened on: {error.strerror}."
         raise CannotStart(sentence) from None
@@ -84,23 +84,25 @@ def listen(host: str, port: int) -> socket.socket:
 
 def listen_for_launchers() -> socket.socket:
     """The listening socket for what pods tell; from now on KFDASH_LAUNCHER_URL says where they reach it. Raises CannotStart."""
-    host, colon, port = settings.LAUNCHER_BIND.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
-        raise CannotStart(f"KFDASH_LAUNCHER_BIND is {settings.LAUNCHER_BIND!r}; it must be an address and a port: 0.0.0.0:8001.")
-    host = host.strip("[]") or "0.0.0.0"
-    try:
-        listening = listen(host, int(port))
-    except CannotStart as error:
-        raise CannotStart(str(error).replace("--port (0 takes any)", "KFDASH_LAUNCHER_BIND").replace("--port", "it")) from None
+    host, port = launcher_bind()
+    listening = listen(host, port, setting="KFDASH_LAUNCHER_BIND")
     _tell_launcher_url(host, listening.getsockname()[1])
     return listening
 
 
+def launcher_bind() -> tuple[str, int]:
+    """Address and port of KFDASH_LAUNCHER_BIND; port 0 takes any. Raises CannotStart for what is none."""
+    host, colon, port = settings.LAUNCHER_BIND.rpartition(":")
+    if not colon or not port.isdecimal() or int(port) > 65535:
+        raise CannotStart(f"KFDASH_LAUNCHER_BIND is {settings.LAUNCHER_BIND!r}; it must be an address and a port: 0.0.0.0:8001.")
+    return host.strip("[]") or "0.0.0.0", int(port)
+
+
 def find_launcher_url() -> bool:
-    """Where pods reach the installation that listens at KFDASH_LAUNCHER_BIND; False where the port is not known."""
-    host, _, port = settings.LAUNCHER_BIND.rpartition(":")
-    if port.isdecimal() and int(port):
-        _tell_launcher_url(host.strip("[]") or "0.0.0.0", int(port))
+    """Where pods reach the installation that listens already; False where its port is not known. Raises CannotStart."""
+    host, port = launcher_bind()
+    if port:
+        _tell_launcher_url(host, port)
     return bool(settings.LAUNCHER_URL)
 
 

@@ -39,6 +39,7 @@ def calling_back() -> Finding:
 @contextlib.contextmanager
 def _listening() -> Iterator[None]:
     """Somebody listens for launchers, and KFDASH_LAUNCHER_URL is known. Raises CannotStart."""
+    installation.launcher_bind()  # a setting that cannot be is no port that is taken
     try:
         listening = installation.listen_for_launchers()
     except installation.CannotStart:
