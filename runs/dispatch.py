@@ -11,10 +11,9 @@ from kfdash import outbox
 from runs import models
 from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptStopped, Fact, Kind, Phase
 from runs.executing import executor
-from runs.execution.order import attempt_name
-from runs.executors.base import AttemptKey, AttemptOrder, ExecutorUnavailable, NotNow
+from runs.executors.base import AttemptOrder, ExecutorUnavailable, NotNow
 from runs.facts import encode
-from runs.ordering import complete_orders, done, put_off, tell
+from runs.ordering import complete_orders, done, key_of, put_off, tell
 
 _PATIENT_TRIES = 2  # after which an executor that cannot be reached is worth a word on the page
 
@@ -48,9 +47,10 @@ def _carry_out_starts(orders: list[models.Order]) -> None:
             order = ready[name][0]
             tell(order, AttemptFailed(order.path, order.attempt, timezone.now(), sentence, "refused", retryable=False))
         done([order for name, (order, _) in ready.items() if name not in waiting])
+        for sentence in dict.fromkeys(waiting.values()):
+            put_off([ready[name][0] for name, why in waiting.items() if why == sentence], sentence)
         for name, sentence in waiting.items():
             order = ready[name][0]
-            put_off([order], sentence)
             if some_wait or order.tries >= _PATIENT_TRIES:
                 tell(order, AttemptProgressed(order.path, order.attempt, Phase.QUEUED, timezone.now(), sentence, attention=True))
     for order in orders:
@@ -92,8 +92,3 @@ def _carry_out_stops(orders: list[models.Order]) -> None:
         if order.task_kind != Kind.CONTAINER:  # carried out within moments, or not at all: there is nothing to stop
             tell(order, AttemptStopped(order.path, order.attempt, timezone.now()))
             done([order])
-
-
-def key_of(run_id: str, path: str, number: int) -> AttemptKey:
-    """How an executor knows an attempt."""
-    return AttemptKey(attempt_name(run_id, path, number), run_id, path, number)

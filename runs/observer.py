@@ -21,11 +21,11 @@ from django.utils import timezone
 
 from kfdash import outbox
 from runs import logs, models
-from runs.dispatch import key_of
 from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
 from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
 from runs.facts import encode
+from runs.ordering import key_of
 
 log = logging.getLogger(__name__)
 

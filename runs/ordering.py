@@ -18,7 +18,8 @@ from runs import models
 from runs.engine.inputs import value_in_scope
 from runs.engine.model import AttemptFailed, AttemptStopped, Fact, Run, Snapshot, Values
 from runs.execution.attempt import AttemptOrder
-from runs.execution.order import complete
+from runs.execution.order import attempt_name, complete
+from runs.executors.base import AttemptKey
 from runs.facts import encode
 from runs.rows import RowTasks, run_value
 from runs.vanished import makers, missing_inputs, missing_sentence
@@ -66,6 +67,11 @@ def _complete(
         )
     except ValueError as error:
         return AttemptFailed(path, number, timezone.now(), str(error), "invalid-order", retryable=False)
+
+
+def key_of(run_id: str, path: str, number: int) -> AttemptKey:
+    """How an executor knows an attempt."""
+    return AttemptKey(attempt_name(run_id, path, number), run_id, path, number)
 
 
 def open_order(order_id: int) -> models.Order | None:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from django.conf import settings
 
 from runs import results
-from runs.dispatch import key_of
 from runs.executing import executor
 from runs.executors.base import AttemptKey, ExecutorUnavailable
+from runs.ordering import key_of
 from runs.store import NotReadable
 from runs.stores import store_options
 

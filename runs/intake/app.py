@@ -25,7 +25,6 @@ from runs.intake.rights import Reach, claims_of, living, reaches, row_of
 from runs.intake.threads import with_files, with_rows
 from runs.intake.wire import Gone, Receive, Refused, Request, Send
 from runs.launcher.tokens import Claims
-from runs.models import Attempt
 from runs.store import NotReadable
 
 log = logging.getLogger(__name__)
@@ -86,14 +85,14 @@ class Intake:
     async def fetch(self, request: Request, claims: Claims) -> None:
         """GET /v1/artifact."""
         uri, name = _place(request)
-        reach, _ = await self._allowed(claims)
+        reach = await self._allowed(claims)
         pieces, size = await inputs.opened(uri, name, reach)
         await request.stream(pieces, size)
 
     async def store(self, request: Request, claims: Claims) -> None:
         """PUT /v1/artifact."""
         uri, name = _place(request)
-        reach, _ = await self._allowed(claims)
+        reach = await self._allowed(claims)
         outputs.check_place(uri, name, reach)
         room = self.budget.room(claims.attempt, uri, name)
         size = await outputs.store(uri, name, request.chunks(room, outputs.too_large()), request.length, reach)
@@ -103,7 +102,7 @@ class Intake:
     async def uploads(self, request: Request, claims: Claims) -> None:
         """POST /v1/uploads."""
         data = await self._json(request, _LIST, "The list of files is too long.")
-        reach, _ = await self._allowed(claims)
+        reach = await self._allowed(claims)
         files = data.get("files") if isinstance(data, dict) else None
         if not isinstance(files, list):
             raise Refused(400, "The list of files is missing: {'files': [{'uri', 'name', 'size'}]}.")
@@ -171,10 +170,10 @@ class Intake:
         self.budget.forget(claims.attempt)
         await request.answer(204)
 
-    async def _allowed(self, claims: Claims) -> tuple[Reach, Attempt]:
-        def look() -> tuple[Reach, Attempt]:
-            row = living(claims)
-            return reaches().of(claims), row
+    async def _allowed(self, claims: Claims) -> Reach:
+        def look() -> Reach:
+            living(claims)
+            return reaches().of(claims)
 
         return await with_rows(look)
 

@@ -171,14 +171,14 @@ def places(files: Sequence[Json], reach: Reach) -> list[str]:
         raise Refused(413, too_large())
     urls = [here(file["uri"], file["name"]) for file in files]
     elsewhere = [i for i, file in enumerate(files) if not file["uri"].startswith(STORE) and file["size"] <= SIGNED_UP_TO]
-    keys = [_key(files[i]["uri"], files[i]["name"], reach) for i in elsewhere]
+    keys = [_key(files[i]["uri"], files[i]["name"]) for i in elsewhere]
     found = outside.signed(files[elsewhere[0]]["uri"], reach.pipeline_root, "PUT", keys) if elsewhere else []
     for i, url in zip(elsewhere, found, strict=False):
         urls[i] = url
     return urls
 
 
-def _key(uri: str, name: str, reach: Reach) -> str:
+def _key(uri: str, name: str) -> str:
     """The key in its bucket; all outputs of an attempt lie in one."""
     _, _, key = uri.partition("://")[2].partition("/")
     return f"{key}/{name}" if name else key

@@ -30,8 +30,6 @@ _KEPT = 2000  # reaches in memory
 class Reach:
     """What an attempt may reach; the same for its whole life. URIs have no slash at their ends."""
 
-    run_id: str
-    log: str
     inputs: Mapping[str, int]  # URI → the artifact's id, 0 where it has none
     root: str  # below which its outputs lie
     run_root: str  # the run's own part of the store
@@ -126,5 +124,4 @@ def _reach(claims: Claims) -> Reach:
     inputs = {value["uri"].rstrip("/"): value["id"] for listed in values for value in listed if value["uri"]}
     value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
     base = run.pipeline_root.partition("?")[0].rstrip("/")
-    log = f"{claims.run_id}/{claims.attempt}"
-    return Reach(claims.run_id, log, inputs, task_root(value, claims.path), base, run.pipeline_root)
+    return Reach(inputs, task_root(value, claims.path), base, run.pipeline_root)

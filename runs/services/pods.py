@@ -17,11 +17,12 @@ from pipelines.spec.model import ContainerSpec, PipelineSpec
 from runs import models
 from runs.engine.model import Kind, Run, Task, Values
 from runs.executing import executor, kubernetes_config
-from runs.execution.order import attempt_name, complete
+from runs.execution.order import complete
 from runs.execution.platform import InvalidOrder
 from runs.executors.base import AttemptKey, ExecutorUnavailable
 from runs.executors.kubernetes.manifest import manifest
 from runs.executors.kubernetes.shown import shown
+from runs.ordering import key_of
 from runs.rows import run_value
 
 Json = Any
@@ -56,7 +57,7 @@ def has_pods() -> bool:
 
 def pod_of(run: models.Run, path: str, number: int) -> PodShown | None:
     """The pod of an attempt; None where there never was one, or nothing is left. Raises PodUnknown."""
-    key = AttemptKey(attempt_name(str(run.id), path, number), str(run.id), path, number)
+    key = key_of(str(run.id), path, number)
     try:
         found = cast(_Describes, executor()).describe(key)
     except (ExecutorUnavailable, ImproperlyConfigured) as error:

@@ -26,7 +26,7 @@ def runs_bulk(request: HttpRequest) -> HttpResponse:
     action = query.get("action", "delete" if request.method == "GET" else "")
     if action not in _DONE:
         return _said(f"There is no action {action[:80]!r}.", 400)
-    ids = _ids(query)
+    ids = run_ids(query)
     runs = list(Run.objects.select_related("experiment").filter(pk__in=ids).order_by("-created_at", "-id"))
     if not runs:
         return _said("No run is selected.", 404)
@@ -119,7 +119,8 @@ def _said(sentence: str, status: int) -> HttpResponse:
     return HttpResponse(sentence, status=status, content_type="text/plain; charset=utf-8")
 
 
-def _ids(query: QueryDict) -> list[uuid.UUID]:
+def run_ids(query: QueryDict) -> list[uuid.UUID]:
+    """The ids `id=…&id=…` of an address; what is none is left out."""
     found = []
     for text in query.getlist("id"):
         try:

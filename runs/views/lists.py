@@ -17,7 +17,7 @@ from kfdash import keyset
 from pipelines.samples import SAMPLES
 from runs import filters, services
 from runs.models import Run, StorageState
-from runs.views.bulk import confirm_deletion
+from runs.views.bulk import confirm_deletion, run_ids
 from runs.views.rows import run_rows, with_pipeline
 
 PAGE_SIZE = 50
@@ -63,18 +63,10 @@ def listing(request: HttpRequest, runs: QuerySet[Run]) -> dict[str, Any]:
 @require_GET
 def run_list_rows(request: HttpRequest) -> HttpResponse:
     """The rows of the runs `id=…&id=…`, for keeping a list fresh; unknown ids are left out."""
-    ids = [found for text in request.GET.getlist("id")[:PAGE_SIZE] if (found := _uuid(text))]
-    rows = run_rows(list(with_pipeline(Run.objects.filter(pk__in=ids))))
+    rows = run_rows(list(with_pipeline(Run.objects.filter(pk__in=run_ids(request.GET)[:PAGE_SIZE]))))
     response = render(request, "runs/_rows.html", {"rows": rows})
     response["X-Active-Runs"] = str(active_runs().count())
     return response
-
-
-def _uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
 
 
 # --- archive, restore, delete ---------------------------------------------------------------------------------------

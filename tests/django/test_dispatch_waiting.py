@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from runs import dispatch, models
+from runs import dispatch, models, ordering
 from runs.execution.attempt import AttemptOrder
 from runs.executors.base import ExecutorUnavailable, NotNow
 from runs.facts import decode
@@ -55,7 +55,7 @@ def test_a_step_that_the_quota_holds_back_waits_and_the_others_are_started(
     reluctant: Reluctant, told: list[Any], orders: list[models.Order]
 ) -> None:
     first, second = orders
-    waiting = dispatch.key_of(str(first.run_id), first.path, first.attempt).name
+    waiting = ordering.key_of(str(first.run_id), first.path, first.attempt).name
     reluctant.error = NotNow({waiting: "The quota is used up."}, {})
     dispatch.carry_out([first.pk, second.pk])
     first.refresh_from_db()

@@ -85,7 +85,7 @@ class ExecutorAndIntake(KubernetesExecutor):
         root = f"minio://kfdash/v2/artifacts/contract/{claims.run_id}"
         file = order.executor_input["outputs"]["outputFile"]
         task = "minio:/" + file.removeprefix("/minio").rpartition("/")[0]
-        return Reach(claims.run_id, order.log, uris, task, root, root)
+        return Reach(uris, task, root, root)
 
     def hand_over(self, claims: Claims, fact: Fact) -> None:
         """What the driver would hear."""

@@ -101,7 +101,7 @@ def _may(client: Client, verb: str, resource: str) -> bool:
 # --- a pod that calls back ------------------------------------------------------------------------------------------
 
 
-def probe(config: Config, *, patience: float = _PATIENCE) -> str:
+def probe(config: Config) -> str:
     """Lets a pod of the launcher's image call kfdash; a sentence where it cannot, empty where it can.
 
     Somebody must listen at the launcher's URL meanwhile.
@@ -112,7 +112,7 @@ def probe(config: Config, *, patience: float = _PATIENCE) -> str:
     try:
         client.request("POST", core_path(client.namespace, "pods"), body=pod)
         try:
-            return _outcome(client, path, config.launcher_url, time.monotonic() + patience)
+            return _outcome(client, path, config.launcher_url, time.monotonic() + _PATIENCE)
         finally:
             client.request("DELETE", path, body={"gracePeriodSeconds": 0})
     except Refused as refused:

@@ -72,17 +72,17 @@ class Ends:
 
     def read(
         self, seen: Seen, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]], *, wait: bool
-    ) -> tuple[Fact, bool, list[LogObserved]] | None:
-        """The end's fact, whether by document, and the log where it had to be taken from the cluster. None: wait a moment."""
+    ) -> tuple[Fact, list[LogObserved]] | None:
+        """The end's fact, and the log where it had to be taken from the cluster. None: wait a moment."""
         if seen.end is None:
             return None
         if seen.has_launcher and (fact := self.document(seen.key, seen, pod, events)) is not None:
-            return fact, True, []
+            return fact, []
         if wait:
             return None
         logged = podlog.take(self._client, self._config.logs_dir, seen) if seen.end.exit_code is not None else None
         lines = [line.text for line in logged.lines if line.stream != "k"][-10:] if logged else []
-        return end_fact(seen, seen.end, diagnose(pod, events, lines)), False, [logged] if logged else []
+        return end_fact(seen, seen.end, diagnose(pod, events, lines)), [logged] if logged else []
 
     def forget_document(self, key: AttemptKey) -> None:
         """The end is recorded: its document can go. Raises ExecutorUnavailable."""

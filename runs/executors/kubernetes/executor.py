@@ -51,7 +51,6 @@ class KubernetesExecutor:
         self._watch: Watch | None = None
         self._watchers: list[queue.SimpleQueue[Sequence[Observation] | None]] = []
         self._lock = threading.Lock()
-        self._closed = False
 
     # --- the protocol ---
 
@@ -126,7 +125,6 @@ class KubernetesExecutor:
     def close(self) -> None:
         """Ends all observing and lets go of connections."""
         with self._lock:
-            self._closed = True
             if self._watch is not None:
                 self._watch.close()
             for watcher in self._watchers:
@@ -220,7 +218,7 @@ class KubernetesExecutor:
             return None
         known = Known(seen, pod)
         if seen.end is not None and (seen.launcher_ended or seen.deleted_at or not seen.has_launcher):
-            known.end = self._ends.document(key) or end_fact(seen, seen.end, diagnose(pod, ()))
+            known.end = end_fact(seen, seen.end, diagnose(pod, ()))
         return known
 
     def _forget(self, key: AttemptKey) -> None:

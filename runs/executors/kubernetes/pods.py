@@ -44,7 +44,6 @@ class Seen:
     recorded: bool
     has_launcher: bool
     launcher_ended: bool
-    on_node: bool
 
 
 def key_of(pod: Mapping[str, Json]) -> AttemptKey | None:
@@ -79,7 +78,6 @@ def read(pod: Mapping[str, Json]) -> Seen | None:
         recorded=RECORDED in metadata.get("labels", {}) or FINALIZER not in metadata.get("finalizers", ()),
         has_launcher=any(container.get("name") == LAUNCHER for container in spec.get("initContainers", ())),
         launcher_ended="terminated" in launcher or status.get("phase") in ("Succeeded", "Failed"),
-        on_node=bool(spec.get("nodeName")),
     )
 
 

@@ -52,7 +52,6 @@ class Known:
     events: list[Mapping[str, Json]] = field(default_factory=list)
     told: AttemptProgressed | None = None
     end: Fact | None = None  # told; where there is a result document it is read again when asked for
-    by_document: bool = False
     ending_since: float = 0.0  # monotonic; 0 while it has not ended
     reading: bool = False  # its end is being read by some thread
     patient: bool = False  # it only waits for room beside others: that may take as long as it takes
@@ -277,11 +276,11 @@ class Watch:
             found = self._ends.read(seen, pod, events, wait=patient and time.monotonic() - known.ending_since < _LAUNCHER_TIME)
             if found is None:
                 return
-            fact, by_document, logged = found
+            fact, logged = found
             with self._lock:
                 if known.end is not None:
                     return
-                known.end, known.by_document, known.pod, known.events = fact, by_document, None, []
+                known.end, known.pod, known.events = fact, None, []
             self._tell([*logged, FactObserved(seen.key.run_id, fact)])
         except ExecutorUnavailable as error:
             log.warning("How %s ended cannot be read now: %s", known.seen.key.name, error)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from runs.engine.model import Phase
 from runs.executors.kubernetes.diagnosis.podview import text
 from runs.executors.kubernetes.diagnosis.requests import amount_of
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, fails, waits
@@ -23,7 +22,6 @@ _STANDARD = re.compile(r'violates PodSecurity "([\w-]+):[^"]*": (.*)$', re.DOTAL
 _RULE = re.compile(r"(?:^|, )([^,()]+?) \([^)]*\)")
 _LIMIT = re.compile(r"(maximum|minimum) (\S+) usage per (?:Container|Pod) is ([^,]+), but (?:limit|request) is (\S+?)\.?$")
 _WEBHOOK = re.compile(r'admission webhook "([^"]+)" denied the request(?: without explanation|: (.*))?$', re.DOTALL)
-_WEBHOOK_SILENT = re.compile(r'failed calling webhook "([^"]+)"')
 _RIGHTS = re.compile(
     r'User "(?P<who>[^"]+)" cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
@@ -39,16 +37,16 @@ def refusal(status: Mapping[str, Json]) -> Diagnosis:
     message = text(status.get("message")).strip()
     if code == 401:
         said = "Not let in: the cluster does not accept kfdash's credentials (401). Renew those in the kubeconfig."
-        return waits(said, Cause.RIGHTS, Phase.QUEUED)
+        return waits(said, Cause.RIGHTS)
     if code == 404 and (match := _NAMESPACE.search(message)) is not None:
         said = f"No such namespace: the cluster has no {match[1]}. Create it, or set KFDASH_POD_NAMESPACE to one that exists."
-        return waits(said, Cause.MISSING, Phase.QUEUED)
+        return waits(said, Cause.MISSING)
     if code == 403:
         return _rights(message) or _quota(message) or _admission(message)
     if code in (400, 422):
         return _invalid(message)
     said = f"The cluster did not take the pod ({code}): {plain(message) or 'it does not say why'}. It is tried again."
-    return waits(said, Cause.REFUSED, Phase.QUEUED)
+    return waits(said, Cause.REFUSED)
 
 
 def _rights(message: str) -> Diagnosis | None:
@@ -58,7 +56,7 @@ def _rights(message: str) -> Diagnosis | None:
     group = f" of {match['group']}" if match["group"] else ""
     where = f" in namespace {match['namespace']}" if match["namespace"] else " in the cluster"
     said = f"Right missing: kfdash ({match['who']}) may not {match['verb']} {match['resource']}{group}{where}."
-    return waits(f"{said} Give it the Role of deploy/kubernetes-role.yaml.", Cause.RIGHTS, Phase.QUEUED)
+    return waits(f"{said} Give it the Role of deploy/kubernetes-role.yaml.", Cause.RIGHTS)
 
 
 def _quota(message: str) -> Diagnosis | None:
@@ -70,7 +68,7 @@ def _quota(message: str) -> Diagnosis | None:
                 taken, all_of_it = amount_of(resource, used.get(resource, "0")), amount_of(resource, most[resource])
                 parts.append(f"{resource}: {amount_of(resource, asked)} asked, {taken} of {all_of_it} used")
         said = f"Quota reached: {match['quota']} of the namespace has no room ({'; '.join(parts)})."
-        return waits(f"{said} It starts when there is room.", Cause.QUOTA, Phase.QUEUED)
+        return waits(f"{said} It starts when there is room.", Cause.QUOTA)
     if (match := _QUOTA_UNSET.search(message)) is not None:
         said = f"Quota needs more: {match[1]} of the namespace wants every step to say {plain(match[2])}."
         return fails(f"{said} Set requests and limits on the step, or in the pod template.", Cause.QUOTA, retryable=False)

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from runs.engine.model import Phase
 from runs.executors.kubernetes.diagnosis import nodes, preparing
 from runs.executors.kubernetes.diagnosis.podview import PodView, listed, mapping, text
 from runs.executors.kubernetes.diagnosis.requests import asked_for, selector_text
@@ -65,23 +64,23 @@ def look(pod: PodView) -> Diagnosis | None:
     condition = pod.condition("PodScheduled")
     if condition.get("reason") == "SchedulingGated":
         gates = joined([text(gate.get("name")) for gate in listed(pod.spec.get("schedulingGates"))])
-        return waits(f"Held back: the pod waits for the scheduling gate {gates} to be opened.", Cause.UNSCHEDULABLE, Phase.QUEUED)
+        return waits(f"Held back: the pod waits for the scheduling gate {gates} to be opened.", Cause.UNSCHEDULABLE)
     message = text(condition.get("message")) if condition.get("status") == "False" else ""
     message = message or pod.said("FailedScheduling")
     if not message:
         scheduler = text(pod.spec.get("schedulerName")) or "default-scheduler"
         if scheduler == "default-scheduler" or condition:
             return None
-        return tells(f"Waits for the scheduler {scheduler} to choose a node.", Cause.UNSCHEDULABLE, Phase.QUEUED)
+        return tells(f"Waits for the scheduler {scheduler} to choose a node.", Cause.UNSCHEDULABLE)
     return _claims(pod, message) or _nodes(pod, read(message))
 
 
 def _claims(pod: PodView, message: str) -> Diagnosis | None:
     if (match := _CLAIM.search(message)) is not None:
-        return _queued(preparing.missing("claim", match[1], pod.namespace, " (PersistentVolumeClaim)"))
+        return preparing.missing("claim", match[1], pod.namespace, " (PersistentVolumeClaim)")
     if (match := _CLAIM_GOING.search(message)) is not None:
         said = f"Claim going away: {match[1]} is being deleted. Use another claim."
-        return waits(said, Cause.VOLUME, Phase.QUEUED)
+        return waits(said, Cause.VOLUME)
     if "unbound immediate PersistentVolumeClaims" in message:
         claims = [
             text(mapping(volume.get("persistentVolumeClaim")).get("claimName"))
@@ -90,26 +89,22 @@ def _claims(pod: PodView, message: str) -> Diagnosis | None:
         ]
         named = f"claim {joined(claims)} has" if len(claims) == 1 else f"one of the claims {joined(claims)} has"
         said = f"Waits for a volume: the {named} none yet. Check that its storage class exists and can make one of that size."
-        return waits(said, Cause.VOLUME, Phase.QUEUED)
+        return waits(said, Cause.VOLUME)
     return None
-
-
-def _queued(found: Diagnosis) -> Diagnosis:
-    return waits(found.sentence, found.cause, Phase.QUEUED)
 
 
 def _nodes(pod: PodView, found: Unscheduled) -> Diagnosis:
     if not found.counted:
         if found.nodes == 0 and "no nodes available" in found.about_pod:
-            return waits("Cannot be scheduled: the cluster has no nodes. Add one.", Cause.UNSCHEDULABLE, Phase.QUEUED)
+            return waits("Cannot be scheduled: the cluster has no nodes. Add one.", Cause.UNSCHEDULABLE)
         said = plain(found.about_pod) or "the scheduler does not say why"
-        return waits(f"Cannot be scheduled: {said}.", Cause.UNSCHEDULABLE, Phase.QUEUED)
+        return waits(f"Cannot be scheduled: {said}.", Cause.UNSCHEDULABLE)
     scarce = [one for one in found.counted if _is_room(one.reason)]
     never = nodes.too_large(pod) if pod.nodes else found.too_large
     reasons = _named(pod) or _counted(pod, found, never)
     if scarce and not never:
-        return tells(f"Waits for room: {reasons}. It starts when others end.", Cause.WAITS_FOR_ROOM, Phase.QUEUED)
-    return waits(f"Cannot be scheduled: {reasons}. {_advice(found)}", Cause.UNSCHEDULABLE, Phase.QUEUED)
+        return tells(f"Waits for room: {reasons}. It starts when others end.", Cause.WAITS_FOR_ROOM)
+    return waits(f"Cannot be scheduled: {reasons}. {_advice(found)}", Cause.UNSCHEDULABLE)
 
 
 def _named(pod: PodView) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from runs.engine.model import Phase
-
 
 class Cause(StrEnum):
     """Short codes for filters and icons, beside those of `runs.execution.result.Cause`."""
@@ -40,12 +38,11 @@ class Diagnosis:
 
     `fails`: the attempt is over, or cannot go on by itself. `lost`: by no fault of the step; another attempt is due that does
     not count against its retries (only with `fails`). `attention`: somebody should look; without it and without `fails` the
-    sentence only tells what is going on. `phase` is the earliest phase that the attempt can be in.
+    sentence only tells what is going on.
     """
 
     sentence: str
     cause: str
-    phase: Phase = Phase.STARTING
     attention: bool = True
     fails: bool = False
     retryable: bool = True
@@ -53,21 +50,21 @@ class Diagnosis:
     lost: bool = False
 
 
-def waits(sentence: str, cause: str, phase: Phase = Phase.STARTING) -> Diagnosis:
+def waits(sentence: str, cause: str) -> Diagnosis:
     """What may still come right, by itself or when somebody does something."""
-    return Diagnosis(sentence, cause, phase)
+    return Diagnosis(sentence, cause)
 
 
-def tells(sentence: str, cause: str = "", phase: Phase = Phase.STARTING) -> Diagnosis:
+def tells(sentence: str, cause: str = "") -> Diagnosis:
     """What is going on, and is no trouble."""
-    return Diagnosis(sentence, cause, phase, attention=False)
+    return Diagnosis(sentence, cause, attention=False)
 
 
 def fails(sentence: str, cause: str, *, retryable: bool = True, exit_code: int | None = None) -> Diagnosis:
     """What ends the attempt; not retryable where another attempt would end alike."""
-    return Diagnosis(sentence, cause, Phase.ENDED, attention=False, fails=True, retryable=retryable, exit_code=exit_code)
+    return Diagnosis(sentence, cause, attention=False, fails=True, retryable=retryable, exit_code=exit_code)
 
 
 def loses(sentence: str, cause: str) -> Diagnosis:
     """What ended the attempt by no fault of the step."""
-    return Diagnosis(sentence, cause, Phase.ENDED, attention=False, fails=True, lost=True)
+    return Diagnosis(sentence, cause, attention=False, fails=True, lost=True)
