@@ -120,7 +120,7 @@ def context(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
         ],
         "artifacts_href": address.to(artifacts=not address.artifacts),
         "critical_href": address.to(critical=not address.critical),
-        "travel_href": address.to(at=run.event_number) if run.event_number and not address.at else "",
+        "travel_href": address.to(at=max(run.event_number, 1)) if not address.at else "",
         "address": address,
         "run": run,
         "view": address.view,

@@ -85,6 +85,13 @@ def test_a_run_that_has_not_begun_is_drawn_as_it_will_be(site):
     assert "It has not begun: it waits for a worker." in page(site, run, "?view=table")
 
 
+def test_a_page_opened_before_the_first_event_leads_into_time_too(site):
+    # What comes later is painted into this page: the button has to be there by then.
+    run = services.launch_run(specification=stored(chain(2)), arguments={}, name="sample")
+    assert run.event_number == 0
+    assert 'class="btn s icon travelbtn" href="?at=1"' in page(site, run)
+
+
 def test_states_times_and_reasons_stand_on_nodes(site):
     run = launched()
     tell(run, AttemptProgressed("root/s0", 1, Phase.QUEUED, now(), "Waiting for a GPU: none of 4 nodes has one free", True))
