@@ -68,6 +68,7 @@ class Run(models.Model):
     requested_root = models.TextField(default="", blank=True, help_text="pipeline_root as sent")
     pipeline_root = models.TextField(default="", help_text="`<root>/<pipeline>/<run id>`")
     service_account = models.CharField(max_length=255, default="pipeline-runner")
+    pod_template = models.JSONField(default=dict, blank=True, help_text="merged underneath the pods of its steps; empty for most")
     cache = models.CharField(max_length=8, choices=_choices(CacheUse), default=CacheUse.USE.value)
     tags = models.JSONField(default=dict, blank=True)
     origin = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="runs_again")
