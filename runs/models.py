@@ -278,3 +278,12 @@ class CacheEntry(models.Model):
             models.Index(fields=["namespace", "-created_at", "-id"], name="cache_newest"),
             models.Index(fields=["run", "path"], name="cache_of_task"),
         ]
+
+
+class Lease(models.Model):
+    """Which of several processes leads, see `runs.leading`. Times are the database's own."""
+
+    name = models.CharField(primary_key=True, max_length=63)
+    holder = models.CharField(max_length=255)
+    term = models.PositiveBigIntegerField(default=0, help_text="grows each time it is taken")
+    until = models.DateTimeField(help_text="after which others may take it")
