@@ -88,6 +88,10 @@ class Run(models.Model):
     scheduled_at = models.DateTimeField(null=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    kept_at = models.DateTimeField(null=True, help_text="since when somebody keeps it: no rule removes anything of it")
+    logs_removed_at = models.DateTimeField(null=True)
+    artifacts_removed_at = models.DateTimeField(null=True)
+    retention = models.JSONField(null=True, help_text="{kept_by, logs, artifacts}: who keeps it; the rules that removed them")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["namespace", "number"], name="run_number")]
@@ -98,6 +102,16 @@ class Run(models.Model):
             models.Index(fields=["state", "-created_at", "-id"], name="run_state_newest"),
             models.Index(fields=["namespace", "storage_state", "-created_at", "-id"], name="run_storage_newest"),
             models.Index(F("namespace"), Lower("name"), F("id"), name="run_name"),
+            models.Index(
+                fields=["state", "created_at", "id"],
+                name="run_logs_left",
+                condition=models.Q(logs_removed_at__isnull=True, finished_at__isnull=False),
+            ),
+            models.Index(
+                fields=["state", "created_at", "id"],
+                name="run_artifacts_left",
+                condition=models.Q(artifacts_removed_at__isnull=True, finished_at__isnull=False),
+            ),
         ]
 
 
@@ -287,3 +301,57 @@ class Lease(models.Model):
     holder = models.CharField(max_length=255)
     term = models.PositiveBigIntegerField(default=0, help_text="grows each time it is taken")
     until = models.DateTimeField(help_text="after which others may take it")
+
+
+class RetentionRule(models.Model):
+    """What is removed when, see `runs.retention`: the columns are those of `runs.retention.rules.Rule`."""
+
+    experiment_key = models.UUIDField(null=True, help_text="None: of the whole site. It stays when the experiment is deleted")
+    what = models.CharField(max_length=12)
+    states = models.JSONField(default=list, help_text="how runs ended that it is about")
+    age = models.PositiveBigIntegerField(null=True, help_text="seconds since the run ended")
+    newest = models.PositiveIntegerField(null=True, help_text="so many stay, whatever their age")
+    per = models.CharField(max_length=12, default="", blank=True, help_text="of what the newest are counted")
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    changed_at = models.DateTimeField(default=timezone.now)
+    changed_by = models.CharField(max_length=255, default="", blank=True)
+
+
+class RetentionPass(models.Model):
+    """One time that the rules were carried out, or that it was found out what they would remove (`dry`)."""
+
+    due = models.DateTimeField(unique=True)
+    dry = models.BooleanField(default=False)
+    by = models.CharField(max_length=255, default="", blank=True, help_text="who asked; empty where it was time")
+    rules = models.JSONField(default=list, help_text="the rules it goes by, as they were when it began")
+    cursor = models.JSONField(default=dict, help_text="how far it has come")
+    counts = models.JSONField(default=dict, help_text="how many of what were removed, and bytes")
+    spared = models.JSONField(default=dict, help_text="how many stay for which reason")
+    shown = models.JSONField(default=list, help_text="the first of what goes and what is spared, with the reason")
+    problem = models.TextField(default="", blank=True, help_text="why the last try went no further")
+    holder = models.CharField(max_length=64, default="", blank=True, help_text="the job that is at it")
+    created_at = models.DateTimeField(default=timezone.now)
+    beat_at = models.DateTimeField(null=True, help_text="when that job was last heard of")
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["due"], name="pass_open", condition=models.Q(finished_at__isnull=True)),
+            models.Index(fields=["dry", "-created_at"], name="pass_newest"),
+        ]
+
+
+class Leftover(models.Model):
+    """What rows say no more and still lies on a disk, in a bucket or in the cluster; gone when it is removed there, too."""
+
+    run_id = models.UUIDField()
+    what = models.CharField(max_length=12, help_text="all of a run, its logs or its artifacts")
+    pipeline_root = models.TextField(default="", blank=True)
+    removal = models.ForeignKey(RetentionPass, null=True, on_delete=models.SET_NULL, related_name="leftovers")
+    due = models.DateTimeField(default=timezone.now)
+    tries = models.PositiveIntegerField(default=0)
+    problem = models.TextField(default="", blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["due"], name="leftover_due")]
