@@ -66,6 +66,7 @@ IMAGE = os.environ.get("KFDASH_IMAGE") or f"kfdash:{__version__}"  # of the laun
 LAUNCHER_BIND = os.environ.get("KFDASH_LAUNCHER_BIND") or "0.0.0.0:8001"
 LAUNCHER_URL = os.environ.get("KFDASH_LAUNCHER_URL", "")  # `kfdash up` finds it where it is not set
 POD_TEMPLATE = os.environ.get("KFDASH_POD_TEMPLATE", "")  # a YAML file
+RUN_POD_TEMPLATES = _flag("KFDASH_RUN_POD_TEMPLATES", True)  # runs may bring a template of their own
 POD_TTL = _number("KFDASH_POD_TTL", 3600)  # seconds that pods of steps that succeeded are kept
 FAILED_POD_TTL = _number("KFDASH_FAILED_POD_TTL", 86400)
 START_TIMEOUT = _number("KFDASH_START_TIMEOUT", 3600)  # seconds that a pod may wait to be started
@@ -121,6 +122,7 @@ SECRET_KEY = _secret_key()
 LAUNCHER_KEY = hmac.digest(SECRET_KEY.encode(), b"kfdash.launcher", "sha256")  # signs the tokens of attempts
 INSTALLATION = hmac.digest(LAUNCHER_KEY, b"installation", "sha256").hex()[:12]  # tells our pods from those of others
 DEBUG = _flag("KFDASH_DEBUG")
+AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # who lets people in; empty: nobody logs in, on loopback alone
 _LOOPBACK = f"localhost,127.0.0.1,[::1],{os.environ.get('KFDASH_HOST', '')}"
 ALLOWED_HOSTS = [host.strip() for host in os.environ.get("KFDASH_ALLOWED_HOSTS", _LOOPBACK).split(",") if host.strip()]
 INSTALLED_APPS = [
@@ -134,6 +136,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "channels",
+    "access",
     "pipelines",
     "runs",
 ]
@@ -146,7 +149,8 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "access.identity.IdentityMiddleware",
+    "kfdash.rights.RightsMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -165,6 +169,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "kfdash.rights.page_context",
                 "kfdash.home.page_context",
             ],
         },
@@ -215,6 +220,7 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_LIMIT + 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+SESSION_ENGINE = "access.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"

@@ -10,6 +10,7 @@ from kfdash import home, jump
 urlpatterns = [
     path("", home.home, name="home"),
     path("jump/", jump.jump, name="jump"),
+    path("", include("access.urls")),
     path("", include("pipelines.urls")),
     path("", include("runs.urls")),
     path("", include("pipelines.api.urls")),

@@ -89,12 +89,6 @@ class WireView(APIView):
         return super().initialize_request(request, *args, **kwargs)
 
 
-def acting(request: Request) -> str:
-    """Who asks: the name that `kfdash.access` let in, empty where nobody logs in."""
-    user = getattr(request._request, "user", None)
-    return user.get_username() if user is not None and user.is_authenticated else ""
-
-
 class Health(serializers.Serializer[Any]):
     """What the server says of itself."""
 

@@ -14,10 +14,11 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.rights import by
 from kfdash.wire.describing import error_responses
 from kfdash.wire.errors import HTTP_STATUS, Code, Malformed, WireError, invalid
 from kfdash.wire.reading import Query, read_id, read_json
-from kfdash.wire.views import WireView, acting, answer_error
+from kfdash.wire.views import WireView, answer_error
 from pipelines import services
 from pipelines.api.answers import pipeline_answer, version_answer
 from pipelines.api.serializers import PipelineMessage, PipelineVersionMessage
@@ -58,7 +59,7 @@ class UploadView(WireView):
         """Names, description, tags and what else both uploads take from the query. Raises WireError."""
         query = Query(request.GET)
         names = ("name", "display_name", "description", "code_source_url")
-        return {name: query.text(name) for name in names} | {"tags": _read_tags(query.text("tags")), "by": acting(request)}
+        return {name: query.text(name) for name in names} | {"tags": _read_tags(query.text("tags")), "by": by(request)}
 
 
 class UploadPipelineView(UploadView):

@@ -6,13 +6,14 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.rights import by
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import invalid, not_found
 from kfdash.wire.filters import Column, Kind
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, read_message
 from kfdash.wire.reading import Query
-from kfdash.wire.views import WireView, acting
+from kfdash.wire.views import WireView
 from pipelines import services
 from pipelines.api.answers import pipeline_answer, version_answer
 from pipelines.api.requests import pipeline_of, refusals, version_of
@@ -76,7 +77,7 @@ class PipelinesView(WireView):
                 display_name=sent.get("display_name", ""),
                 description=sent.get("description", ""),
                 tags=sent.get("tags"),
-                by=acting(request),
+                by=by(request),
             )
         return Response(pipeline_answer(row))
 
@@ -139,7 +140,7 @@ class CreatePipelineView(WireView):
                 display_name=pipeline.get("display_name", ""),
                 description=pipeline.get("description", ""),
                 tags=pipeline.get("tags"),
-                by=acting(request),
+                by=by(request),
                 code_source_url=version.get("code_source_url", ""),
             )
         return Response(pipeline_answer(row))
@@ -173,7 +174,7 @@ class VersionsView(WireView):
                 display_name=sent.get("display_name", ""),
                 description=sent.get("description", ""),
                 tags=sent.get("tags"),
-                by=acting(request),
+                by=by(request),
                 code_source_url=sent.get("code_source_url", ""),
             )
         return Response(version_answer(row))

@@ -11,6 +11,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.rights import by
 from kfdash.tagged import tagged
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import Code, WireError, conflict, invalid, not_found
@@ -18,7 +19,7 @@ from kfdash.wire.filters import Column, Kind
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, compact, read_message
 from kfdash.wire.reading import Query, read_id
-from kfdash.wire.views import WireView, acting
+from kfdash.wire.views import WireView
 from pipelines.models import PipelineVersion
 from pipelines.spec.problems import Refused
 from runs import models, services
@@ -163,7 +164,7 @@ class _OwnVerbView(WireView):
 
 
 def _stop(run: models.Run, request: Request) -> None:
-    services.stop_run(run, by=acting(request), force=read_message(request, StopRequest).get("force", False))
+    services.stop_run(run, by=by(request), force=read_message(request, StopRequest).get("force", False))
 
 
 def _verb(name: str, summary: str, carry_out: Callable[[models.Run, Request], None], takes: Any = None) -> type[WireView]:
@@ -173,15 +174,15 @@ def _verb(name: str, summary: str, carry_out: Callable[[models.Run, Request], No
 
 StopOwnRunView = _verb("StopOwnRunView", "Stop a run: gracefully, or by force.", _stop, StopRequest)
 PauseOwnRunView = _verb(
-    "PauseOwnRunView", "Start no new steps of a run.", lambda run, request: services.pause_run(run, by=acting(request))
+    "PauseOwnRunView", "Start no new steps of a run.", lambda run, request: services.pause_run(run, by=by(request))
 )
 ResumeOwnRunView = _verb(
-    "ResumeOwnRunView", "Start what a pause held back.", lambda run, request: services.resume_run(run, by=acting(request))
+    "ResumeOwnRunView", "Start what a pause held back.", lambda run, request: services.resume_run(run, by=by(request))
 )
 RetryOwnRunView = _verb(
     "RetryOwnRunView",
     "Let a run that failed or was stopped go on in place.",
-    lambda run, request: services.retry_run(run, by=acting(request)),
+    lambda run, request: services.retry_run(run, by=by(request)),
 )
 ArchiveOwnRunView = _verb("ArchiveOwnRunView", "Put a run into the archive.", lambda run, _: services.archive_run(run))
 RestoreOwnRunView = _verb("RestoreOwnRunView", "Take a run out of the archive.", lambda run, _: services.restore_run(run))
@@ -220,7 +221,7 @@ class RunAgainView(WireView):
                 name=name,
                 description=sent.get("description", ""),
                 tags=sent.get("tags"),
-                by=acting(request),
+                by=by(request),
             )
         return Response(own_run(again))
 
@@ -259,7 +260,7 @@ class BulkView(WireView):
         sent = read_message(request, BulkRequest)
         ids = [_id(text) for text in sent.get("run_ids", [])]
         with _refusals():
-            bulk = _in_bulk(sent, ids, acting(request))
+            bulk = _in_bulk(sent, ids, by(request))
         return Response(compact(bulk.to_json()))
 
 

@@ -6,13 +6,14 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.rights import by
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import conflict, exists, invalid
 from kfdash.wire.filters import Column, Kind, read_filter
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, read_message
 from kfdash.wire.reading import Query, read_id
-from kfdash.wire.views import WireView, acting
+from kfdash.wire.views import WireView
 from runs import models, services
 from runs.api import lookups
 from runs.api.answers import experiment_answer
@@ -68,7 +69,7 @@ class ExperimentsView(WireView):
         description = sent.get("description", "")
         told = lookups.was_told(name)
         try:
-            row = services.create_experiment(name=name, description=description, by=acting(request))
+            row = services.create_experiment(name=name, description=description, by=by(request))
         except services.ExperimentExists as error:
             found = models.Experiment.objects.filter(namespace="", name=name, description=description).first()
             if not told or found is None:

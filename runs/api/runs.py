@@ -10,13 +10,14 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kfdash.rights import by
 from kfdash.wire.describing import LISTING, error_responses
 from kfdash.wire.errors import Code, WireError, conflict, exists, invalid
 from kfdash.wire.filters import Column, Kind
 from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, read_message
 from kfdash.wire.reading import Query, read_id
-from kfdash.wire.views import WireView, acting
+from kfdash.wire.views import WireView
 from pipelines import specifications
 from pipelines.models import PipelineVersion
 from pipelines.spec.parse import Document, parse_json
@@ -88,7 +89,7 @@ class RunsView(WireView):
     def post(self, request: Request) -> Response:
         """Launch a run of a version, or of the pipeline that comes along."""
         sent = read_message(request, RunMessage)
-        return Response(new_run_answer(_launch(sent, acting(request))))
+        return Response(new_run_answer(_launch(sent, by(request))))
 
 
 class RunView(WireView):
@@ -113,7 +114,7 @@ class _RunVerbView(WireView):
     http_method_names = ["post"]
 
     def post(self, request: Request, run_id: str) -> Response:
-        type(self).carry_out(run_of(run_id), acting(request))
+        type(self).carry_out(run_of(run_id), by(request))
         return Response({})
 
 

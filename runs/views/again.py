@@ -12,17 +12,19 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_http_methods, require_POST
 
+from kfdash.rights import by
 from kfdash.words import counted
 from pipelines import specifications
 from pipelines.models import PipelineVersion, Specification
 from pipelines.spec import paths
 from pipelines.spec.model import PipelineSpec
+from pipelines.spec.problems import Refused
 from pipelines.views import graph_context
 from runs import forms, services
 from runs.engine.model import CacheUse, State
 from runs.models import Experiment, Run, StorageState
 from runs.tree import Tree, step_name
-from runs.views.control import by, same_page
+from runs.views.control import same_page
 from runs.views.planned import PlanLooks, sentence
 
 CACHE_CHOICES = [(CacheUse.USE, "Use"), (CacheUse.REFRESH, "Refresh"), (CacheUse.OFF, "Off")]
@@ -72,6 +74,8 @@ def run_again(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
             except services.ArgumentsRefused as refused:
                 for one in form.fields:
                     one.error = refused.errors.get(one.name, "")
+            except Refused as refused:
+                form.refuse_template(refused)
             except services.ExperimentExists as error:
                 form.errors["new_experiment"] = str(error)
             except (services.NotAgain, services.NotLaunchable) as error:
@@ -81,6 +85,7 @@ def run_again(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     form.cache, form.name = run.cache, run.name
     form.experiment = str(run.experiment_id or "")
     form.tags = ", ".join(f"{key}={value}" for key, value in run.tags.items())
+    form.pod_template = services.pod_template_text(run.pod_template)
     return _page(request, run, version, form, "")
 
 
@@ -110,6 +115,7 @@ def _page(request: HttpRequest, run: Run, version: PipelineVersion | None, form:
         "chosen": [_name(spec, path) for path in chosen],
         "chosen_paths": chosen,
         "experiments": forms.experiments(form.experiment),
+        "takes_pod_templates": services.takes_pod_templates(),
         "problem": problem,
         "faulty": form.faulty,
         "changed": sum(one.changed for one in form.fields),
@@ -211,6 +217,7 @@ def _launch(
         name=form.name,
         experiment=experiment or services.default_experiment(namespace=run.namespace),
         tags=form.tag_values,
+        pod_template=form.template,
         by=by(request),
     )
 
@@ -246,11 +253,12 @@ def _the_same(request: HttpRequest, run: Run) -> HttpResponse:
             namespace=run.namespace,
             by=by(request),
             tags=run.tags,
+            pod_template=run.pod_template,
         )
     except services.ArgumentsRefused as error:
         messages.error(request, "Its inputs do not fit any more: " + " ".join(error.errors.values()))
         return redirect(launch_href(run) or same_page(request, run))
-    except services.NotLaunchable as error:
+    except (services.NotLaunchable, Refused) as error:
         messages.error(request, str(error))
         return redirect(same_page(request, run))
     return redirect("run-detail", fresh.pk)

@@ -10,13 +10,13 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.views.decorators.http import require_http_methods
 
+from kfdash.rights import by
 from kfdash.words import counted, size
 from pipelines.labels import read_tags
 from pipelines.spec.problems import Refused
 from runs import services
 from runs.engine.model import State
 from runs.models import Run
-from runs.views.control import by
 
 
 @require_http_methods(["GET", "POST"])

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
+from kfdash.rights import by
 from pipelines.tagging import edit_tags
 from runs import services
 from runs.models import Run
@@ -42,11 +43,6 @@ def run_tags(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     return edit_tags(
         request, what=what, tags=run.tags, save=lambda tags: services.set_run_tags(run, tags), filtered=reverse("run-list")
     )
-
-
-def by(request: HttpRequest) -> str:
-    """Who asks, as it is recorded."""
-    return request.user.get_username() if request.user.is_authenticated else ""
 
 
 def same_page(request: HttpRequest, run: Run) -> str:

@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods, require_safe
 
 from kfdash import moment, words
+from kfdash.rights import by
 from kfdash.wire.streaming import stream_text
 from pipelines import specifications
 from pipelines.spec.platform import local_notices
@@ -24,7 +25,7 @@ from runs.replay import Moment, read_moment
 from runs.tree import Step, Tree, read_tree, step_name
 from runs.views import panel, steps, travel
 from runs.views.again import again_href, failed_paths, launch_href
-from runs.views.control import by, same_page
+from runs.views.control import same_page
 from runs.views.overview import usual_time
 from runs.views.steps import Address
 
@@ -111,6 +112,7 @@ def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
         "is_final": State(run.state).is_final,
         "notices": _notices(tree) if settings.EXECUTOR == "local" else [],
+        "pod_template": services.pod_template_text(run.pod_template),
         "launch_href": launch_href(run),
         "again": _again_ways(run, tree),
     }
