@@ -6,6 +6,7 @@ Importing this module loads all that they need, so that the supervisor can fork 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import signal
 import socket
@@ -13,7 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, ParamSpec
 
 import redis
 import uvicorn
@@ -24,7 +25,7 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.urls import get_resolver
 
-from kfdash import outbox
+from kfdash import health, outbox, pulse
 from kfdash.asgi import application
 from kfdash.celery import app
 from runs import observer
@@ -71,6 +72,33 @@ def warm_up() -> None:
     _ = get_resolver().url_patterns
 
 
+P = ParamSpec("P")
+
+
+def _part(name: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
+    """Decorates what serves as a part: it tells of itself meanwhile, and that it ends in order."""
+
+    def around(serve: Callable[P, None]) -> Callable[P, None]:
+        @functools.wraps(serve)
+        def tell_and_serve(*args: P.args, **options: P.kwargs) -> None:
+            health.begin(name)
+            serve(*args, **options)
+            pulse.leave()
+
+        return tell_and_serve
+
+    return around
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, whose loop says that it turns."""
+
+    async def on_tick(self, counter: int) -> bool:
+        pulse.turned()
+        return await super().on_tick(counter)
+
+
+@_part("web")
 def serve_web(listening: socket.socket) -> None:
     """Pages, API and sockets, on a socket that is listening already."""
     config = uvicorn.Config(
@@ -83,9 +111,10 @@ def serve_web(listening: socket.socket) -> None:
         ws_max_size=1024 * 1024,
         timeout_graceful_shutdown=_CLOSE_WITHIN,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
 
 
+@_part("intake")
 def serve_intake(listening: socket.socket) -> None:
     """What pods tell and ask, on a socket that is listening already."""
     intake.prepare()
@@ -101,9 +130,10 @@ def serve_intake(listening: socket.socket) -> None:
         h11_max_incomplete_event_size=64 * 1024,
         timeout_graceful_shutdown=_CLOSE_WITHIN,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    _Server(config).run(sockets=[listening])
 
 
+@_part("drive")
 def serve_drive() -> None:
     """The worker that advances runs: one at a time, because it only computes and writes."""
     with contextlib.suppress(redis.RedisError):  # else the observer's tick does it
@@ -111,6 +141,7 @@ def serve_drive() -> None:
     _worker("drive", pool="solo", concurrency=1).start()
 
 
+@_part("orders")
 def serve_orders() -> None:
     """The worker that starts and stops attempts; nothing slow may take its threads."""
     with contextlib.suppress(DatabaseError):  # else the observer's tick does it
@@ -119,11 +150,13 @@ def serve_orders() -> None:
     _worker("orders", pool="threads", concurrency=4).start()
 
 
+@_part("io")
 def serve_io() -> None:
     """The worker for what may take long: importers, drawing, previews."""
     _worker("io", pool="threads", concurrency=4).start()
 
 
+@_part("observer")
 def serve_observer() -> None:
     """What the executor sees becomes facts; ticks every second."""
     stop = threading.Event()

@@ -244,6 +244,11 @@ SPECTACULAR_SETTINGS = {
 
 CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
 
+# --- seen from outside ---
+
+METRICS_BIND = os.environ.get("KFDASH_METRICS_BIND", "")  # address:port of /metrics, /healthz and /readyz; empty: no listener
+EMBEDDED = _flag("KFDASH_EMBEDDED")  # set by `kfdash up` for its parts
+
 LOG_LEVEL = os.environ.get("KFDASH_LOG_LEVEL", "WARNING").upper()
 LOGGING = {
     "version": 1,

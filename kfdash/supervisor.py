@@ -57,6 +57,7 @@ class Supervisor:
     def run(self) -> int:
         """Runs until told to stop; the exit code. Raises CannotStart."""
         installation.check_address(self.host)
+        settings.EMBEDDED, os.environ["KFDASH_EMBEDDED"] = True, "1"
         installation.check()
         self.lock = installation.Lock()
         self.listening = installation.listen(self.host, self.port)

@@ -1,0 +1,204 @@
+"""The parts of an installation as rows and sentences, made of what processes told and of what `kfdash up` keeps. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from kfdash.doctor import Finding
+from kfdash.pulse import LATE, Heard, Process
+from kfdash.words import counted, duration
+
+STANDS_STILL = 15.0  # seconds without a turn of its loop
+_REMEMBERED = 60.0  # seconds for which a part that ended by itself is spoken of
+_TROUBLED = 15.0  # seconds for which what a process could not do is spoken of
+
+UP, TROUBLED, GONE = "up", "troubled", "gone"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part in words: what it does, what stands still without it, and the command that starts it alone."""
+
+    name: str
+    title: str
+    does: str
+    without: str
+    command: str = ""
+
+
+PARTS = {
+    part.name: part
+    for part in (
+        Part("web", "Web", "pages, APIs and sockets", "Nobody answers pages and APIs.", "kfdash web"),
+        Part(
+            "intake", "Intake", "takes what pods tell", "Pods wait: nobody takes their logs, outputs and results.", "kfdash intake"
+        ),
+        Part("drive", "Worker", "advances runs", "Runs do not go on.", "kfdash worker"),
+        Part("orders", "Orders", "starts and stops steps", "No step is started or stopped.", "kfdash orders"),
+        Part("io", "Io", "imports, drawings, removing", "Imports, drawings and removals wait.", "kfdash io"),
+        Part(
+            "observer",
+            "Observer",
+            "sees what steps do; ticks",
+            "Ends of steps and what falls due go unnoticed.",
+            "kfdash observer",
+        ),
+        Part("host", "Host", "owns the steps of this machine", "No step runs."),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What `kfdash up` keeps of its parts: their pids, and how they last ended by themselves. Times are Unix seconds."""
+
+    parts: Mapping[str, int] = field(default_factory=dict)
+    ends: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # name → {at, how, pause}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A part on the page. `state` is one of UP, TROUBLED, GONE; empty where nothing can be known of it now."""
+
+    part: Part
+    state: str
+    processes: tuple[Process, ...] = ()
+    sentence: str = ""
+    remark: str = ""
+
+    @property
+    def versions(self) -> list[str]:
+        """Those that run; two during an update."""
+        return sorted({one.version for one in self.processes})
+
+    @property
+    def since(self) -> datetime | None:
+        """When the oldest of its processes began."""
+        return datetime.fromtimestamp(min(one.started for one in self.processes), UTC) if self.processes else None
+
+    @property
+    def seen(self) -> datetime | None:
+        """When one was last heard of."""
+        return datetime.fromtimestamp(max(one.seen for one in self.processes), UTC) if self.processes else None
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes of its processes together."""
+        return sum(one.memory for one in self.processes)
+
+    @property
+    def count(self) -> str:
+        """`2 processes`, where they are known."""
+        return counted(len(self.processes), "process", "processes") if self.processes else ""
+
+
+def rows(expected: Sequence[str], heard: Heard | None, kept: Kept | None, *, lives: Mapping[int, bool], now: float) -> list[Row]:
+    """A row for each expected part. `heard` is None while Redis is away, `kept` where there is no `kfdash up`.
+
+    `lives` says of the pids in `kept` whether they run; `now` is Unix time by the clock of whoever asks.
+    """
+    return [_row(PARTS[name], heard, kept, lives, now) for name in expected]
+
+
+def findings(found: Sequence[Row]) -> list[Finding]:
+    """What is wrong with the parts, in sentences that say what to do."""
+    return [Finding(row.part.name, row.sentence, ok=False, needed=row.state != UP) for row in found if row.sentence]
+
+
+def _row(part: Part, heard: Heard | None, kept: Kept | None, lives: Mapping[int, bool], now: float) -> Row:
+    living = _living(part.name, heard, kept)
+    if kept is not None and (ended := _ended(part, kept, lives, now)):
+        return Row(part, GONE, living, ended)
+    if heard is not None and not living and part.name != "host":
+        return Row(part, *_silent(part, heard, kept))
+    if still := [one for one in living if one.stood > STANDS_STILL]:
+        return Row(part, TROUBLED, living, _stands_still(part, still, living, kept))
+    if trouble := _trouble(part, living, heard):
+        return Row(part, TROUBLED, living, trouble)
+    if kept is not None and (again := kept.ends.get(part.name)) and now - again["at"] < _REMEMBERED:
+        sentence = f"{part.title} ended {duration(now - again['at'])} ago ({again['how']}) and was started again. {_why(kept)}"
+        return Row(part, UP, living, sentence)
+    if lost := _lost(part.name, heard, living, kept):
+        names = ", ".join(f"{one.machine} ({one.pid})" for one in lost)
+        sentence = (
+            f"{part.title}: {names} was last heard of {duration(_silence(heard, lost))} ago; {len(living)} go on. {_why(kept)}"
+        )
+        return Row(part, UP, living, sentence)
+    known = heard is not None or kept is not None
+    return Row(part, UP if known else "", living)
+
+
+def _living(name: str, heard: Heard | None, kept: Kept | None) -> tuple[Process, ...]:
+    if heard is None:
+        return ()
+    found = heard.living(name)
+    if kept is not None:  # one of each, and its pid is known: what was there before it has ended
+        found = [one for one in found if one.pid == kept.parts.get(name, one.pid)]
+    return tuple(found)
+
+
+def _ended(part: Part, kept: Kept, lives: Mapping[int, bool], now: float) -> str:
+    pid = kept.parts.get(part.name)
+    if pid and lives.get(pid, True):
+        return ""
+    end = kept.ends.get(part.name)
+    if end is None:
+        return f"{part.title} does not run (yet). {part.without} `kfdash up` starts it."
+    left = end["at"] + end["pause"] - now
+    when = f"in {duration(left)}" if left > 0.5 else "now"
+    return f"{part.title} ended ({end['how']}) and is started again {when}. {part.without} {_why(kept)}"
+
+
+def _silent(part: Part, heard: Heard, kept: Kept | None) -> tuple[str, tuple[Process, ...], str]:
+    before = [one for one in heard.processes if one.part == part.name]
+    if heard.now - heard.up_since < LATE or (kept is not None and not before):
+        return "", (), ""  # Redis, or all of it, has just begun: it will be heard of
+    if not before:
+        return GONE, (), f"No process of {part.title} was heard of within the last hour. {part.without} {_start(part)}"
+    newest = max(before, key=lambda one: one.seen)
+    silence = duration(heard.now - newest.seen)
+    where = f"{newest.machine}, process {newest.pid}"
+    return GONE, (), f"{part.title} has not been heard of for {silence} ({where}). {part.without} {_start(part, kept)}"
+
+
+def _stands_still(part: Part, still: Sequence[Process], living: Sequence[Process], kept: Kept | None) -> str:
+    worst = max(still, key=lambda one: one.stood)
+    which = "" if len(living) == 1 else f" of {worst.machine} ({worst.pid})"
+    act = "End that process" if kept is not None else "Its probe has it started again"
+    return (
+        f"{part.title}{which} has stood still for {duration(worst.stood)}: it waits for something, or computes. "
+        f"{part.without if len(still) == len(living) else 'The others go on.'} {act} if it lasts; nothing is lost by that."
+    )
+
+
+def _trouble(part: Part, living: Sequence[Process], heard: Heard | None) -> str:
+    for one in living:
+        for told in one.more.get("troubles", {}).values():
+            if heard is not None and one.clock - float(told["at"]) < _TROUBLED:
+                return f"{part.title} says: {told['says']}"
+    return ""
+
+
+def _lost(name: str, heard: Heard | None, living: Sequence[Process], kept: Kept | None) -> list[Process]:
+    """Those that went without a word within the last minute, while others of the part go on."""
+    if heard is None or kept is not None:
+        return []
+    silent = [one for one in heard.processes if one.part == name and one not in living]
+    return [one for one in silent if LATE < heard.now - one.seen < _REMEMBERED]
+
+
+def _silence(heard: Heard | None, lost: Sequence[Process]) -> float:
+    return heard.now - max(one.seen for one in lost) if heard else 0.0
+
+
+def _start(part: Part, kept: Kept | None = None) -> str:
+    if kept is not None:
+        return "End that process: `kfdash up` starts another."
+    return f"Look at its Deployment and its log, or start it: `{part.command}`."
+
+
+def _why(kept: Kept | None) -> str:
+    return "What `kfdash up` printed says why." if kept is not None else "Its log, and the events of its pod, say why."
