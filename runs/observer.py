@@ -19,7 +19,7 @@ from django.db import close_old_connections
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from kfdash import outbox
+from kfdash import outbox, pulse
 from runs import logs, models
 from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
@@ -49,6 +49,7 @@ def main(stop: threading.Event | None = None) -> None:
     threading.Thread(target=_observe, args=(stop,), name="observe", daemon=True).start()
     ticks = 0
     while not stop.wait(_TICK):
+        pulse.turned()
         _guarded(lambda n=ticks: tick(n))
         ticks += 1
 
