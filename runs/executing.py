@@ -6,13 +6,14 @@ import pathlib
 from functools import cache
 from typing import Any
 
-import yaml
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from pipelines.spec.problems import Refused
 from runs.executors.base import Executor
 from runs.executors.fake import FakeExecutor
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.permitted import site_template
 from runs.executors.local.executor import LocalExecutor
 from runs.stores import store_options
 
@@ -46,11 +47,13 @@ def kubernetes_config() -> Config:
         installation=settings.INSTALLATION,
         results_root=settings.RESULTS_ROOT,
         store_options=store_options(),
+        mail_root=settings.MAIL_ROOT,
+        intake_url=settings.INTAKE_URL,
         logs_dir=str(settings.LOGS_DIR),
         kubeconfig=settings.KUBECONFIG,
         context=settings.KUBE_CONTEXT,
         namespace=settings.POD_NAMESPACE,
-        pod_template=_template(settings.POD_TEMPLATE),
+        pod_template=site_pod_template(),
         pod_ttl=settings.POD_TTL,
         failed_pod_ttl=settings.FAILED_POD_TTL,
         start_timeout=settings.START_TIMEOUT,
@@ -58,14 +61,15 @@ def kubernetes_config() -> Config:
     )
 
 
-def _template(path: str) -> dict[str, Any]:
-    """The site-wide pod template; empty without one."""
+def site_pod_template() -> dict[str, Any]:
+    """The installation's pod template; empty without one. Raises ImproperlyConfigured."""
+    path = settings.POD_TEMPLATE
     if not path:
         return {}
     try:
-        found = yaml.safe_load(pathlib.Path(path).read_text())
-    except (OSError, yaml.YAMLError) as error:
+        return site_template(pathlib.Path(path).read_text())
+    except (OSError, UnicodeDecodeError) as error:
         raise ImproperlyConfigured(f"The pod template that KFDASH_POD_TEMPLATE names cannot be read: {error}") from None
-    if not isinstance(found, dict) or set(found) - {"apiVersion", "kind", "metadata", "spec"}:
-        raise ImproperlyConfigured(f"{path}, which KFDASH_POD_TEMPLATE names, must be a pod with 'metadata' and 'spec'.")
-    return {key: found[key] for key in ("metadata", "spec") if found.get(key)}
+    except Refused as error:
+        problems = " ".join(str(problem) for problem in error.problems)
+        raise ImproperlyConfigured(f"{path}, which KFDASH_POD_TEMPLATE names, is no pod template. {problems}") from None

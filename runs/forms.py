@@ -11,13 +11,15 @@ from typing import Any
 from django.http import QueryDict
 
 from pipelines.spec.model import ParameterDefinition, ParameterType, PipelineSpec
+from pipelines.spec.problems import Refused
 from pipelines.spec.values import normalise
 from runs.engine.model import CacheUse
 from runs.models import Experiment
-from runs.services import carry_arguments
+from runs.services import carry_arguments, read_pod_template
 
 Json = Any
 PREFIX = "input."
+_MOST_PROBLEMS = 8  # of a pod template, that are said
 _WORDS = {
     ParameterType.NUMBER_INTEGER: "integer",
     ParameterType.NUMBER_DOUBLE: "number",
@@ -90,7 +92,9 @@ class LaunchForm:
     new_experiment: str = ""
     cache: str = CacheUse.USE.value
     tags: str = ""
+    pod_template: str = ""  # as YAML
     arguments: dict[str, Json] = field(default_factory=dict)
+    template: dict[str, Json] = field(default_factory=dict)  # what `pod_template` says
     errors: dict[str, str] = field(default_factory=dict)  # of the fields that are no inputs
     dropped: list[tuple[str, str]] = field(default_factory=list)  # inputs of the earlier run that are gone: name, value
     unfit: list[tuple[str, str]] = field(default_factory=list)  # inputs that take the earlier run's value no more
@@ -100,6 +104,17 @@ class LaunchForm:
     def faulty(self) -> list[tuple[str, str]]:
         """(control's name, what it is called) of every field with an error, in the form's order."""
         return [(key, key.replace("_", " ")) for key in self.errors] + [(one.key, one.name) for one in self.fields if one.error]
+
+    def refuse_template(self, refused: Refused) -> None:
+        """Puts what is wrong with the pod template beside it, a problem a line."""
+        lines = [str(problem) for problem in refused.problems]
+        more = [f"And {len(lines) - _MOST_PROBLEMS:,} more."] if len(lines) > _MOST_PROBLEMS else []
+        self.errors["pod_template"] = "\n".join(lines[:_MOST_PROBLEMS] + more)
+
+    @property
+    def template_rows(self) -> int:
+        """Lines of the template's area."""
+        return min(max(self.pod_template.count("\n") + 2, 6), 24)
 
     @property
     def tag_values(self) -> dict[str, str]:
@@ -146,6 +161,11 @@ def read(spec: PipelineSpec, data: QueryDict) -> LaunchForm:
         form.errors["name"] = f"The name has {len(form.name)} characters; 255 are allowed."
     if form.experiment == "new" and not form.new_experiment:
         form.errors["new_experiment"] = "Give the new experiment a name, or choose one that exists."
+    form.pod_template = data.get("pod_template", "").replace("\r\n", "\n").rstrip()
+    try:
+        form.template = read_pod_template(form.pod_template)
+    except Refused as refused:
+        form.refuse_template(refused)
     for one in form.fields:
         _read_field(one, data, form.arguments)
     return form

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 from django.conf import settings
 from django.db.models import F
@@ -39,12 +40,17 @@ def complete_orders(run: models.Run, wanted: Sequence[tuple[str, int]]) -> list[
     value = run_value(run, most_iterations=settings.MOST_ITERATIONS)
     tasks = RowTasks(str(run.id))
     tasks.prefetch(path for path, _ in wanted)
-    account = run.service_account if run.service_account != _USUAL_ACCOUNT else ""
-    return [_complete(spec, value, tasks, path, number, run.namespace, account) for path, number in wanted]
+    account = named_account(run)
+    return [_complete(spec, value, tasks, path, number, account, run.pod_template) for path, number in wanted]
+
+
+def named_account(run: models.Run) -> str:
+    """The service account that the run's user named; empty where none was."""
+    return run.service_account if run.service_account != _USUAL_ACCOUNT else ""
 
 
 def _complete(
-    spec: PipelineSpec, run: Run, tasks: RowTasks, path: str, number: int, namespace: str, account: str
+    spec: PipelineSpec, run: Run, tasks: RowTasks, path: str, number: int, account: str, template: Mapping[str, Any]
 ) -> AttemptOrder | Fact:
     task = tasks.get(path)
     if task is None or task.attempt != number or not task.under_way:
@@ -52,18 +58,16 @@ def _complete(
     if missing := missing_inputs(task.inputs or Values()):
         why = missing_sentence(missing, makers(missing))
         return AttemptFailed(path, number, timezone.now(), why, "input-gone", retryable=False)
-    task_spec, component = spec.at(path)
     try:
         return complete(
             spec=spec,
-            component=component,
-            task_spec=task_spec,
+            component=spec.at(path)[1],
             run=run,
             task=task,
             number=number,
-            namespace=namespace,
             resolve=partial(value_in_scope, Snapshot(run, spec, tasks), path),
             service_account=account,
+            pod_template=template,
         )
     except ValueError as error:
         return AttemptFailed(path, number, timezone.now(), str(error), "invalid-order", retryable=False)

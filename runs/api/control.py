@@ -20,6 +20,7 @@ from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, compact, read_message
 from kfdash.wire.reading import Query, read_id
 from kfdash.wire.views import WireView
+from pipelines.labels import tag_problems
 from pipelines.models import PipelineVersion
 from pipelines.spec.problems import Refused
 from runs import models, services
@@ -28,6 +29,7 @@ from runs.api.messages import (
     AgainRequest,
     BulkMessage,
     BulkRequest,
+    LaunchRequest,
     ListOwnRuns,
     ListUses,
     MissMessage,
@@ -36,14 +38,14 @@ from runs.api.messages import (
     RunChanges,
     StopRequest,
 )
-from runs.api.requests import refused_arguments, run_of, version_of
+from runs.api.requests import experiment_of, refused_arguments, run_of, version_of
 from runs.engine.model import CacheUse
 
 _TAG = "kfdash"
 _LONGEST_NAME, _MOST_PATHS, _MOST_USES = 255, 1000, 200
 _SAME = (
-    "number", "description", "parameters", "cache", "tags", "storage_state", "state", "reason", "stop", "stopped_by", "paused",
-    "created_by",
+    "number", "description", "parameters", "cache", "tags", "pod_template", "storage_state", "state", "reason",
+    "stop", "stopped_by", "paused", "created_by",
 )  # fmt: skip
 
 OWN_RUNS = Listing(
@@ -121,6 +123,54 @@ class OwnRunsView(WireView):
             rows = rows.filter(tagged(tag))
         page = OWN_RUNS.page(rows, query)
         return Response(page.answer("runs", [own_run(row) for row in page.rows]))
+
+    @extend_schema(request=LaunchRequest, responses={200: OwnRun} | error_responses(), tags=[_TAG])
+    def post(self, request: Request) -> Response:
+        """Launch a run of a version, with tags, a choice about the cache, and a pod template where steps are pods."""
+        sent = read_message(request, LaunchRequest)
+        with _refusals():
+            run = _launched(sent, by(request))
+        return Response(own_run(run))
+
+
+def _launched(sent: Mapping[str, Any], who: str) -> models.Run:
+    name = _name(sent)
+    if not name:
+        raise invalid("The run needs a display_name.")
+    if len(account := sent.get("service_account", "")) > _LONGEST_NAME:
+        raise invalid(f"The service_account may have at most {_LONGEST_NAME} characters.")
+    reference = sent.get("pipeline_version_reference", {})
+    version = version_of(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", ""))
+    if problems := tag_problems(tags := sent.get("tags", {})):
+        raise Refused(tuple(problems))
+    return services.launch_run(
+        specification=version.specification,
+        version=version,
+        arguments=sent.get("parameters", {}),
+        name=name,
+        description=sent.get("description", ""),
+        experiment=experiment_of(sent["experiment_id"]) if sent.get("experiment_id") else None,
+        cache=_cache(sent) or CacheUse.USE,
+        pipeline_root=sent.get("pipeline_root", ""),
+        service_account=account,
+        tags=tags,
+        pod_template=sent.get("pod_template"),
+        by=who,
+    )
+
+
+def _name(sent: Mapping[str, Any]) -> str:
+    name: str = sent.get("display_name", "")
+    if len(name) > _LONGEST_NAME:
+        raise invalid(f"The display_name may have at most {_LONGEST_NAME} characters.")
+    return name
+
+
+def _cache(sent: Mapping[str, Any]) -> CacheUse | None:
+    cache: str = sent.get("cache", "")
+    if cache and cache not in set(CacheUse):
+        raise invalid(f"cache is {cache[:80]!r}; it must be one of {', '.join(CacheUse)}.")
+    return CacheUse(cache) if cache else None
 
 
 class OwnRunView(WireView):
@@ -211,9 +261,7 @@ class RunAgainView(WireView):
     def post(self, request: Request, run_id: str) -> Response:
         """Launch a run that runs these steps and what depends on them again, and takes the rest over."""
         run, sent = run_of(run_id), read_message(request, AgainRequest)
-        name = sent.get("display_name", "")
-        if len(name) > _LONGEST_NAME:
-            raise invalid(f"The display_name may have at most {_LONGEST_NAME} characters.")
+        name = _name(sent)
         with _refusals():
             again = services.run_again(
                 run,
@@ -221,17 +269,16 @@ class RunAgainView(WireView):
                 name=name,
                 description=sent.get("description", ""),
                 tags=sent.get("tags"),
+                pod_template=sent.get("pod_template"),
                 by=by(request),
             )
         return Response(own_run(again))
 
 
 def _asked(sent: Mapping[str, Any]) -> dict[str, Any]:
-    paths, cache = sent.get("from_paths", []), sent.get("cache", "")
+    paths = sent.get("from_paths", [])
     if len(paths) > _MOST_PATHS:
         raise invalid(f"from_paths may have at most {_MOST_PATHS:,} paths; choose the groups that they are in.")
-    if cache and cache not in set(CacheUse):
-        raise invalid(f"cache is {cache[:80]!r}; it must be one of {', '.join(CacheUse)}.")
     version: PipelineVersion | None = None
     if reference := sent.get("pipeline_version_reference"):
         version = version_of(reference.get("pipeline_id", ""), reference.get("pipeline_version_id", ""))
@@ -239,7 +286,7 @@ def _asked(sent: Mapping[str, Any]) -> dict[str, Any]:
         "from_paths": paths,
         "arguments": sent.get("parameters"),
         "version": version,
-        "cache": CacheUse(cache) if cache else None,
+        "cache": _cache(sent),
     }
 
 

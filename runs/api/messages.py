@@ -27,6 +27,7 @@ class OwnRun(Message):
     parameters = Struct()
     cache = Text()
     tags = Labels()
+    pod_template = Struct(help_text="merged underneath the pods of its steps")
     storage_state = Text()
     state = Text()
     reason = Text()
@@ -46,6 +47,21 @@ class ListOwnRuns(Message):
     runs = OwnRun(many=True, required=False)
     total_size = Int32()
     next_page_token = Text()
+
+
+class LaunchRequest(Message):
+    """A run of a version of a pipeline, the latest where none is named."""
+
+    display_name = Text()
+    description = Text()
+    pipeline_version_reference = VersionReference(required=False)
+    parameters = Struct()
+    experiment_id = Text()
+    cache = Text(help_text="`use`, `refresh` or `off`")
+    pipeline_root = Text()
+    service_account = Text()
+    tags = Labels()
+    pod_template = Struct(help_text="`metadata` and `spec` of a pod, where steps are pods")
 
 
 class RunChanges(Message):
@@ -70,6 +86,7 @@ class AgainRequest(Message):
     description = Text()
     cache = Text(help_text="`use`, `refresh` or `off`")
     tags = Labels()
+    pod_template = Struct(help_text="`metadata` and `spec` of a pod; an empty one takes the run's away")
 
 
 class PlannedStepMessage(Message):

@@ -37,6 +37,7 @@ class AttemptOrder:
     placeholders: Mapping[str, str] = field(default_factory=dict)  # `{{$.pipeline_job_name}}` and the like → text
     workspace_claim: Mapping[str, Json] = field(default_factory=dict)  # where `workspace` is set: see `execution.order`
     service_account: str = ""  # the run's, where its user named one
+    pod_template: Mapping[str, Json] = field(default_factory=dict)  # the run's own, merged underneath what is said here
 
     @classmethod
     def from_json(cls, data: Mapping[str, Json]) -> AttemptOrder:

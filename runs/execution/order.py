@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.spec import paths
-from pipelines.spec.model import ArtifactType, ComponentSpec, ContainerSpec, PipelineSpec, TaskSpec
+from pipelines.spec.model import ArtifactType, ComponentSpec, ContainerSpec, PipelineSpec
 from pipelines.spec.values import WORKSPACE_PATH, normalise, run_constants, task_uuid, to_text
 from runs.engine.model import ArtifactValue, Run, Task, Values
 from runs.execution import locations
@@ -47,17 +47,16 @@ def complete(
     *,
     spec: PipelineSpec,
     component: ComponentSpec,
-    task_spec: TaskSpec | None,
     run: Run,
     task: Task,
     number: int,
-    namespace: str = "",
     resolve: Resolver | None = None,
     service_account: str = "",
+    pod_template: Mapping[str, Json] | None = None,
 ) -> AttemptOrder:
     """The complete order for attempt `number` of a container task whose inputs are resolved.
 
-    `task_spec` is None for a root that is a container. `resolve` gives the value of an input-parameter spec of the
+    `resolve` gives the value of an input-parameter spec of the
     platform document (`{"componentInputParameter": "x"}`, …) in the scope of the enclosing DAG; without it, constants
     alone are resolved. Raises InvalidOrder (a ValueError) with a sentence for what no other try can mend.
     """
@@ -93,6 +92,7 @@ def complete(
         placeholders=_constants(run, task.path),
         workspace_claim=_workspace_claim(spec, run) if in_workspace else {},
         service_account=service_account,
+        pod_template=pod_template or {},
     )
 
 

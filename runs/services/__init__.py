@@ -47,6 +47,7 @@ from runs.services.experiments import (
 from runs.services.keeping import ExperimentArchived, archive_run, delete_run, deletion_preview, restore_run, set_run_tags
 from runs.services.launching import ArgumentsRefused, NotLaunchable, launch_run
 from runs.services.pods import PodShown, PodUnknown, has_pods, planned_pod, pod_of
+from runs.services.templating import pod_template_text, read_pod_template, takes_pod_templates
 
 __all__ = [
     "DEFAULT_EXPERIMENT",
@@ -90,6 +91,8 @@ __all__ = [
     "plan_again",
     "planned_pod",
     "pod_of",
+    "pod_template_text",
+    "read_pod_template",
     "restore_experiment",
     "restore_run",
     "restore_runs",
@@ -100,5 +103,6 @@ __all__ = [
     "stop_run",
     "stop_runs",
     "tag_runs",
+    "takes_pod_templates",
     "unused_since",
 ]

@@ -102,6 +102,7 @@ def run_again(
     description: str = "",
     experiment: models.Experiment | None = None,
     tags: Mapping[str, str] | None = None,
+    pod_template: Mapping[str, Any] | None = None,
     by: str = "",
 ) -> models.Run:
     """Launches a run that takes over from this one all but `from_paths` and what depends on them.
@@ -109,7 +110,8 @@ def run_again(
     A path without indices (`root/each/score`) stands for the step in every iteration.
 
     Without arguments it has those of the run, as far as they fit the version; what is not said is as in the run. Raises
-    NotAgain, ArgumentsRefused, NotLaunchable, and Refused for tags that no run can have; then nothing was written.
+    NotAgain, ArgumentsRefused, NotLaunchable, and Refused for tags or a pod template that no run can have; then nothing was
+    written.
     """
     wanted = _wanted(run, from_paths, arguments, version)
     if problems := tag_problems(tags or {}):
@@ -127,6 +129,7 @@ def run_again(
         namespace=run.namespace,
         by=by,
         tags=run.tags if tags is None else tags,
+        pod_template=run.pod_template if pod_template is None else pod_template,
         origin=run,
         again_from={
             "number": run.number,

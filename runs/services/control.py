@@ -7,6 +7,7 @@ from django.db import transaction
 from runs import driver, models
 from runs.engine.advance import NotRetriable
 from runs.engine.model import LookedOver, State, Stop
+from runs.services.templating import TemplatesOff, refuse_where_off
 
 __all__ = ["NotPausable", "NotRetriable", "NotStoppable", "pause_run", "resume_run", "retry_run", "stop_run"]
 
@@ -42,6 +43,10 @@ def retry_run(run: models.Run, *, by: str = "") -> None:
 
     The run is RUNNING when this returns (or has ended again, where nothing was left to do), and is not paused.
     """
+    try:
+        refuse_where_off(run.pod_template)
+    except TemplatesOff as error:
+        raise NotRetriable(str(error)) from None
     driver.retry(str(run.pk), by=by)
     run.refresh_from_db()
 

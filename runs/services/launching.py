@@ -23,6 +23,7 @@ from pipelines.spec.platform import local_notices
 from runs import models
 from runs.engine.model import CacheUse, State
 from runs.services.experiments import default_experiment
+from runs.services.templating import TemplatesOff, checked_pod_template
 from runs.store import NotReadable, open_store
 from runs.stores import store_options
 
@@ -57,18 +58,20 @@ def launch_run(
     run_id: uuid.UUID | None = None,
     scheduled_at: datetime | None = None,
     tags: Mapping[str, str] | None = None,
+    pod_template: Mapping[str, Any] | None = None,
     origin: models.Run | None = None,
     again_from: Mapping[str, Any] | None = None,
 ) -> models.Run:
     """Creates a run in PENDING; its work begins once the transaction has committed. `origin` and `again_from` are `run_again`'s.
 
-    Raises ArgumentsRefused and NotLaunchable; then nothing was written.
+    Raises ArgumentsRefused, NotLaunchable, and Refused for a pod template that no run may have; then nothing was written.
     """
     spec = specifications.load(specification.pk)
     if errors := check_arguments(spec, dict(arguments)):
         raise ArgumentsRefused(errors)
     _refuse_what_cannot_run_here(spec)
     _check_root(pipeline_root)
+    template = _checked_template(pod_template or {})
     now = timezone.now()
     run_id = run_id or uuid.uuid4()
     expanded = expand_macros(dict(arguments), run_id=str(run_id), created_at=now, scheduled_at=scheduled_at)
@@ -93,6 +96,7 @@ def launch_run(
             requested_root=pipeline_root,
             pipeline_root=_run_root(pipeline_root or settings.PIPELINE_ROOT, spec.name, run_id),
             service_account=service_account or "pipeline-runner",
+            pod_template=template,
             cache=cache.value,
             tags=dict(tags or {}),
             origin=origin,
@@ -122,6 +126,13 @@ def _check_root(pipeline_root: str) -> None:
         open_store(pipeline_root.partition("?")[0], store_options(pipeline_root))
     except NotReadable as error:
         raise NotLaunchable(f"The pipeline root {pipeline_root.partition('?')[0]} cannot be used. {error}") from None
+
+
+def _checked_template(template: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return checked_pod_template(template)
+    except TemplatesOff as error:
+        raise NotLaunchable(str(error)) from None
 
 
 def _next_number(namespace: str) -> int:

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
-import yaml
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
@@ -15,6 +14,7 @@ from django.utils import timezone
 from pipelines.spec import paths
 from pipelines.spec.model import ContainerSpec, PipelineSpec
 from runs import models
+from runs.documents import as_yaml
 from runs.engine.model import Kind, Run, Task, Values
 from runs.executing import executor, kubernetes_config
 from runs.execution.order import complete
@@ -22,7 +22,7 @@ from runs.execution.platform import InvalidOrder
 from runs.executors.base import AttemptKey, ExecutorUnavailable
 from runs.executors.kubernetes.manifest import manifest
 from runs.executors.kubernetes.shown import shown
-from runs.ordering import key_of
+from runs.ordering import key_of, named_account
 from runs.rows import run_value
 
 Json = Any
@@ -69,7 +69,7 @@ def pod_of(run: models.Run, path: str, number: int) -> PodShown | None:
 
 def planned_pod(spec: PipelineSpec, path: str, run: models.Run | None = None) -> PodShown | None:
     """The pod that a container step will have, as far as it can be said before; None for other steps. Raises PodUnknown."""
-    task_spec, component = spec.at(path)
+    _, component = spec.at(path)
     container = spec.executor_of(component)
     if not isinstance(container, ContainerSpec):
         return None
@@ -79,7 +79,16 @@ def planned_pod(spec: PipelineSpec, path: str, run: models.Run | None = None) ->
     spec = replace(spec, platform=replace(spec.platform, executors={**spec.platform.executors, label: platform}))
     task = Task(path=path, kind=Kind.CONTAINER, inputs=Values())
     try:
-        order = complete(spec=spec, component=component, task_spec=task_spec, run=value, task=task, number=1, resolve=_placeholder)
+        order = complete(
+            spec=spec,
+            component=component,
+            run=value,
+            task=task,
+            number=1,
+            resolve=_placeholder,
+            service_account=named_account(run) if run is not None else "",
+            pod_template=run.pod_template if run is not None else None,
+        )
         if run is None:
             name = re.sub(r"-[a-z0-9]{16}-1$", "-xxxxxxxxxxxxxxxx-1", order.name)
             env = tuple((key, name if key == "KFP_POD_NAME" else text) for key, text in order.env)
@@ -88,25 +97,6 @@ def planned_pod(spec: PipelineSpec, path: str, run: models.Run | None = None) ->
     except (InvalidOrder, ImproperlyConfigured) as error:
         raise PodUnknown(str(error)) from None
     return PodShown(as_yaml(shown(pod)), made=False)
-
-
-def as_yaml(document: Mapping[str, Json]) -> str:
-    """A document as people write them: keys in their order, long texts on several lines."""
-    return yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, and no anchors where the same thing stands twice."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, data: str) -> yaml.Node:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="|" if "\n" in data else None)
-
-
-_Dumper.add_representer(str, _text)
 
 
 def _some_run(spec: PipelineSpec) -> Run:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods
 
 from kfdash.words import counted
 from pipelines.models import PipelineVersion
+from pipelines.spec.problems import Refused
 from pipelines.specifications import load
 from pipelines.views import graph_context
 from runs import forms, services
@@ -35,6 +36,8 @@ def launch(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uuid.UUID) 
                 return redirect("run-detail", _launch(form, version).pk)
             except services.ArgumentsRefused as refused:
                 _put_errors(form, refused.errors)
+            except Refused as refused:
+                form.refuse_template(refused)
             except services.ExperimentExists as error:
                 form.errors["new_experiment"] = str(error)
             except services.NotLaunchable as error:
@@ -45,6 +48,7 @@ def launch(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uuid.UUID) 
         form.cache = earlier.cache
         form.experiment = str(earlier.experiment_id or "")
         form.tags = ", ".join(f"{key}={value}" for key, value in earlier.tags.items())
+        form.pod_template = services.pod_template_text(earlier.pod_template)
     elif wanted := request.GET.get("experiment"):
         form.experiment = wanted if _exists(wanted) else ""
     return _page(request, version, form, earlier)
@@ -70,6 +74,7 @@ def _page(
         "last_run": _last_run(version),
         "versions": siblings,
         "experiments": forms.experiments(form.experiment),
+        "takes_pod_templates": services.takes_pod_templates(),
         "problem": problem,
         "faulty": form.faulty,
         "changed": changed,
@@ -95,6 +100,7 @@ def _launch(form: forms.LaunchForm, version: PipelineVersion) -> Run:
         experiment=experiment,
         cache=CacheUse(form.cache),
         tags=form.tag_values,
+        pod_template=form.template,
     )
 
 

@@ -17,6 +17,7 @@ from kfdash import moment, words
 from kfdash.rights import by
 from kfdash.wire.streaming import stream_text
 from pipelines import specifications
+from pipelines.source import marked
 from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
 from runs.engine.model import State
@@ -106,13 +107,15 @@ def _at_first_failure(tree: Tree, address: Address) -> Address:
 def head(run: models.Run, tree: Tree, address: Address) -> dict[str, Any]:
     """Title, facts, banner or notice, and what the stop dialog says."""
     root = tree.root
+    template = services.pod_template_text(run.pod_template)
     usual = usual_time(run, "root") if root is not None and root.state == "RUNNING" else None
     return {
         "trouble": _trouble(run, tree, address),
         "usual": f"{round(usual / 60)} min" if usual and usual >= 90 else words.duration(usual) if usual else "",
         "is_final": State(run.state).is_final,
         "notices": _notices(tree) if settings.EXECUTOR == "local" else [],
-        "pod_template": services.pod_template_text(run.pod_template),
+        "pod_template": template,
+        "pod_template_marked": marked(template, "yaml"),
         "launch_href": launch_href(run),
         "again": _again_ways(run, tree),
     }

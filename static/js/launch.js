@@ -152,6 +152,7 @@ if (refused) refused.focus();
 else {
   restore();
   controls().forEach((control) => (markChanged(control), grow(control), problem(control) && say(control, problem(control))));
+  for (const fold of form.querySelectorAll("[data-fold]")) fold.open ||= [...fold.querySelectorAll("textarea")].some((area) => area.value);
   const experiment = form.elements.experiment;
   form.querySelector("[data-new-experiment]").hidden = experiment.value !== "new";
 }

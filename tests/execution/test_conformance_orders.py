@@ -40,7 +40,7 @@ def steps(folder: pathlib.Path) -> Iterator[tuple[str, PipelineSpec, ComponentSp
 def made(spec: PipelineSpec, component: ComponentSpec, inputs: Values) -> AttemptOrder:
     run = Run("r", "run", "p-abcde", pipeline_root="minio://kfdash/v2/artifacts/p/r")
     task = Task("root/step", Kind.CONTAINER, inputs=inputs)
-    return complete(spec=spec, component=component, task_spec=None, run=run, task=task, number=1)
+    return complete(spec=spec, component=component, run=run, task=task, number=1)
 
 
 def test_every_container_gives_an_argument_list_without_placeholders(conformance: pathlib.Path) -> None:

@@ -72,7 +72,7 @@ def order(
     spec = PipelineSpec("train", component, {component.name: component}, {"exec-fit": container})
     spec = replace(spec, platform=PlatformSpec({"exec-fit": platform or {}}, pipeline or {}))
     task = Task(path, Kind.CONTAINER, inputs=inputs if inputs is not None else Values({"name": "a"}))
-    return complete(spec=spec, component=component, task_spec=None, run=run, task=task, number=number, **options)
+    return complete(spec=spec, component=component, run=run, task=task, number=number, **options)
 
 
 def test_an_order_survives_json() -> None:

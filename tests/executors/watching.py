@@ -143,7 +143,7 @@ def order(
     root = f"minio://kfdash/v2/artifacts/contract/{run_id}"
     run = Run(run_id, "a run", f"contract-{run_id[:5]}", pipeline_root=root)
     value = Task(f"root/{key}", Kind.CONTAINER, inputs=inputs)
-    return complete(spec=spec, component=component, task_spec=task, run=run, task=value, number=number)
+    return complete(spec=spec, component=component, run=run, task=value, number=number)
 
 
 def _type_of(value: object) -> ParameterType:

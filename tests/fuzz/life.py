@@ -173,13 +173,11 @@ class Life(World):
 
     def _problem(self, task: Task, number: int) -> str:
         """Why the order cannot be made complete; empty where it can."""
-        task_spec, component = self.spec.at(task.path)
+        _, component = self.spec.at(task.path)
         assert component is not None
         resolve = partial(value_in_scope, self.snapshot(), task.path)
         try:
-            order = complete(
-                spec=self.spec, component=component, task_spec=task_spec, run=self.run, task=task, number=number, resolve=resolve
-            )
+            order = complete(spec=self.spec, component=component, run=self.run, task=task, number=number, resolve=resolve)
             placeholders.substitute(order, order.executor_input, lambda uri: f"/artifacts/{uri}")
         except ValueError as error:
             assert str(error).rstrip()[-1:] in ".…", f"no sentence: {error!r}"

@@ -13,7 +13,8 @@ from runs.executors.base import ExecutorUnavailable
 from runs.executors.kubernetes.client import Client, NoKubeconfig, NotLetIn, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose, refusal
-from runs.executors.kubernetes.manifest import MAIN, MANAGED_BY, launcher_security
+from runs.executors.kubernetes.manifest import launcher_security
+from runs.executors.kubernetes.names import MAIN, MANAGED_BY
 from runs.executors.kubernetes.template import laid_over
 
 Json = Any

@@ -18,7 +18,7 @@ from runs.executors.kubernetes import diagnosis, podlog
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose
-from runs.executors.kubernetes.manifest import FINALIZER, INSTALLATION
+from runs.executors.kubernetes.names import FINALIZER, INSTALLATION
 from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact, failure
 from runs.store import NotReadable
 

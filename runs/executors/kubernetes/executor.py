@@ -27,7 +27,8 @@ from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose, refusal
 from runs.executors.kubernetes.ends import Ends
-from runs.executors.kubernetes.manifest import INSTALLATION, RUN, manifest, workspace_manifest
+from runs.executors.kubernetes.manifest import manifest, workspace_manifest
+from runs.executors.kubernetes.names import INSTALLATION, RUN
 from runs.executors.kubernetes.pods import STOPPED, end_fact, read
 from runs.executors.kubernetes.watch import Known, Watch
 from runs.launcher import tokens

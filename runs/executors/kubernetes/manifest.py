@@ -11,19 +11,26 @@ from runs.execution.attempt import AttemptOrder
 from runs.execution.locations import container_path
 from runs.execution.platform import InvalidOrder, env_from, pod_affinity, pod_resources
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.names import (
+    FINALIZER,
+    INSTALLATION,
+    LAUNCHER,
+    MAIN,
+    MANAGED_BY,
+    NUMBER,
+    PATH,
+    RUN,
+    TOKEN,
+    is_label_value,
+    is_object_name,
+    is_qualified,
+)
+from runs.executors.kubernetes.permitted import underneath
 from runs.executors.kubernetes.template import laid_over
 from runs.executors.kubernetes.volumes import Volumes, add_own, add_wanted, add_workspace, launcher_mounts, mount_path
 
 Json = Any
 
-MANAGED_BY = "app.kubernetes.io/managed-by"
-INSTALLATION = "kfdash.dev/installation"
-RUN = "kfdash.dev/run"
-PATH = "kfdash.dev/path"
-NUMBER = "kfdash.dev/number"
-TOKEN = "kfdash.dev/token"  # noqa: S105  # the name of an annotation
-FINALIZER = "kfdash.dev/recorded"
-MAIN, LAUNCHER = "main", "launcher"
 ENTRY = "/kfdash/bin/entry"
 
 _COLLECTING = 3600  # seconds that collecting may take, see `entry`
@@ -35,9 +42,6 @@ _CLOSED: Mapping[str, Json] = {  # for user's containers: as the platform docume
 }
 _FLOOR: Mapping[str, Json] = {"spec": {"automountServiceAccountToken": False, "enableServiceLinks": False}}
 _POLICIES = ("Always", "Never", "IfNotPresent")
-_QUALIFIED = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
-_OBJECT_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _CONTAINER_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _QUANTITY = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?")
 _MODELS = "/oci"
@@ -83,7 +87,8 @@ def manifest(order: AttemptOrder, config: Config, token: str) -> dict[str, Json]
     if order.service_account:
         spec |= {"serviceAccountName": order.service_account, "automountServiceAccountToken": True}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(order, config, token), "spec": spec}
-    return laid_over(laid_over(_FLOOR, config.pod_template), pod)
+    beneath = underneath(config.pod_template, order.pod_template, _CLOSED)
+    return laid_over(laid_over(_FLOOR, beneath), pod)
 
 
 def workspace_manifest(order: AttemptOrder, installation: str) -> dict[str, Json]:
@@ -245,7 +250,7 @@ def _placement(platform: Mapping[str, Json]) -> dict[str, Json]:
 
 def _resource_claim(entry: Mapping[str, Json], number: int) -> dict[str, Json]:
     template = entry.get("resourceClaimTemplateName", "")
-    if not _OBJECT_NAME.fullmatch(template):
+    if not is_object_name(template):
         raise InvalidOrder("A resource claim of the step must name its template ('resourceClaimTemplateName').")
     return {"name": f"claim-{number}", "resourceClaimTemplateName": template}
 
@@ -263,22 +268,22 @@ def _check_names(platform: Mapping[str, Json]) -> None:
         ("pvcMount", "pvcName", "volume claim"),
     ):
         for entry in platform.get(setting, ()):
-            if not _OBJECT_NAME.fullmatch(entry.get(member, "")):
+            if not is_object_name(entry.get(member, "")):
                 raise InvalidOrder(f"{entry.get(member, '')[:100]!r} cannot be the name of a {word} ('{setting}').")
     labels = platform.get("podMetadata", {}).get("labels", {})
     for where, found in (("pod label", labels), ("node label", platform.get("nodeSelector", {}).get("labels", {}))):
         for name, value in found.items():
             _check_label(where, name, value)
     for name in platform.get("podMetadata", {}).get("annotations", {}):
-        if not _QUALIFIED.fullmatch(name):
+        if not is_qualified(name):
             raise InvalidOrder(f"{name[:100]!r} cannot be the name of a pod annotation.")
     _check_init_names([entry.get("name", "") for entry in platform.get("initContainers", ())])
 
 
 def _check_label(where: str, name: str, value: str) -> None:
-    if not _QUALIFIED.fullmatch(name):
+    if not is_qualified(name):
         raise InvalidOrder(f"{name[:100]!r} cannot be the name of a {where}.")
-    if not _LABEL_VALUE.fullmatch(value):
+    if not is_label_value(value):
         raise InvalidOrder(
             f"The {where} {name!r} cannot have the value {value[:100]!r}: at most 63 letters, digits, '-', '_' and '.', "
             "beginning and ending with a letter or a digit."
@@ -301,7 +306,7 @@ def _check_variable(name: str) -> None:
 def _check_resources(resources: Mapping[str, Mapping[str, str]]) -> None:
     for kind, quantities in resources.items():
         for name, quantity in quantities.items():
-            if not _QUALIFIED.fullmatch(name):
+            if not is_qualified(name):
                 raise InvalidOrder(f"{name[:100]!r} cannot be the name of a resource, such as 'nvidia.com/gpu'.")
             if not _QUANTITY.fullmatch(quantity):
                 raise InvalidOrder(f"{quantity[:100]!r} is no quantity of {name} ({kind}), such as '500m' or '2Gi'.")

@@ -10,7 +10,7 @@ from datetime import datetime
 from runs import logstore
 from runs.executors.base import ExecutorUnavailable, LogLine, LogObserved
 from runs.executors.kubernetes.client import Client, Refused, core_path
-from runs.executors.kubernetes.manifest import MAIN
+from runs.executors.kubernetes.names import MAIN
 from runs.executors.kubernetes.pods import Seen
 
 _MOST = 2_000_000  # lines

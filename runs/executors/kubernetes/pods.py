@@ -10,7 +10,7 @@ from typing import Any
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Phase, Values
 from runs.executors.base import AttemptKey
 from runs.executors.kubernetes.diagnosis import Diagnosis
-from runs.executors.kubernetes.manifest import FINALIZER, LAUNCHER, MAIN, NUMBER, PATH, RUN
+from runs.executors.kubernetes.names import FINALIZER, LAUNCHER, MAIN, NUMBER, PATH, RUN
 
 Json = Any
 

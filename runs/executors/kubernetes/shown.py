@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runs.executors.kubernetes.diagnosis.podview import when
-from runs.executors.kubernetes.manifest import TOKEN
+from runs.executors.kubernetes.names import TOKEN
 
 Json = Any
 

@@ -7,7 +7,7 @@ from typing import Any
 
 Json = Any
 
-_KEYS: Mapping[str, str] = {  # a list in a pod → what tells its items apart
+NAMED: Mapping[str, str] = {  # a list in a pod → what tells its items apart
     "containers": "name",
     "initContainers": "name",
     "volumes": "name",
@@ -20,7 +20,7 @@ _KEYS: Mapping[str, str] = {  # a list in a pod → what tells its items apart
     "topologySpreadConstraints": "topologyKey",
     "resourceClaims": "name",
 }
-_JOINED = ("tolerations", "envFrom", "finalizers")  # lists without keys of which both parts hold
+_JOINED = ("tolerations", "envFrom", "finalizers", "claims")  # lists without keys of which both parts hold
 
 
 def laid_over(below: Mapping[str, Json], above: Mapping[str, Json]) -> dict[str, Json]:
@@ -30,8 +30,8 @@ def laid_over(below: Mapping[str, Json], above: Mapping[str, Json]) -> dict[str,
         under = found.get(key)
         if isinstance(under, Mapping) and isinstance(value, Mapping):
             found[key] = laid_over(under, value)
-        elif isinstance(under, list) and isinstance(value, list) and key in _KEYS:
-            found[key] = _merged(under, value, _KEYS[key], whole=key in ("volumes", "env"))
+        elif isinstance(under, list) and isinstance(value, list) and key in NAMED:
+            found[key] = _merged(under, value, NAMED[key], whole=key in ("volumes", "env"))
         elif isinstance(under, list) and isinstance(value, list) and key in _JOINED:
             found[key] = under + [item for item in value if item not in under]
         else:

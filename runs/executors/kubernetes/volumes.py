@@ -21,6 +21,8 @@ _SCRATCH = {  # shared with the launcher: where steps find inputs and leave outp
     "kfp-s3": "/s3",
 }
 _HOMES = {"kfp-local": "/.local", "kfp-cache": "/.cache", "kfp-config": "/.config"}  # for users without a home
+_TOKEN_FOLDER = "/var/run/kfdash"
+_PRIVATE = (SHARED, _TOKEN_FOLDER)  # nothing of the user's is at these, or below
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -77,11 +79,23 @@ def _sub_path(path: str, what: str) -> str:
     return path
 
 
+def has_own_name(name: str) -> bool:
+    """Whether a volume is called as those are that kfdash adds to pods."""
+    return name.startswith(("kfdash", "kfp-"))
+
+
+def has_own_path(path: str) -> bool:
+    """Whether a volume of kfdash is mounted at this path, which `mount_path` gave."""
+    if any(path == private or path.startswith(f"{private}/") for private in _PRIVATE):
+        return True
+    return path in (*_SCRATCH.values(), *_HOMES.values(), WORKSPACE_PATH)
+
+
 def launcher_mounts(workspace: bool) -> list[dict[str, Json]]:
     """What the launcher sees: all that it shares with the step, and its token."""
     mounts: list[dict[str, Json]] = [{"name": "kfdash", "mountPath": SHARED}]
     mounts += [{"name": name, "mountPath": path} for name, path in _SCRATCH.items()]
-    mounts.append({"name": "kfdash-token", "mountPath": "/var/run/kfdash", "readOnly": True})
+    mounts.append({"name": "kfdash-token", "mountPath": _TOKEN_FOLDER, "readOnly": True})
     if workspace:
         mounts.append({"name": "kfp-workspace", "mountPath": WORKSPACE_PATH})
     return mounts

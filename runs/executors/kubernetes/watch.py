@@ -21,7 +21,7 @@ from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
-from runs.executors.kubernetes.manifest import INSTALLATION
+from runs.executors.kubernetes.names import INSTALLATION
 from runs.executors.kubernetes.nodes import Nodes
 from runs.executors.kubernetes.pods import RECORDED, Seen, failure, lost_with_its_node, read
 
