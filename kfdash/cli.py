@@ -1,4 +1,4 @@
-"""The command `kfdash`: `up`, `doctor`, `backup`, `restore` and `manage` (Django's own commands)."""
+"""The command `kfdash`: `up`, single parts, `doctor`, `backup`, `restore` and `manage` (Django's own commands)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pathlib
 import socket
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import django
 from django.conf import settings
@@ -17,6 +18,19 @@ from django.core.management import execute_from_command_line
 from kfdash import __version__, backup, doctor, podcheck, processes
 from kfdash.installation import CannotStart
 from kfdash.supervisor import Supervisor
+
+_PARTS = {
+    "web": "pages, API and sockets",
+    "intake": "what the pods of steps tell and ask (KFDASH_LAUNCHER_BIND)",
+    "worker": "advances runs",
+    "orders": "starts and stops steps",
+    "io": "what may take long: imports, claims, drawings, removing",
+    "observer": "sees what becomes of steps, and ticks; of several one leads",
+}
+_ABOUT_TABLES = {
+    "migrate": "bring the tables of the database to this version",
+    "wait": "wait until database and Redis answer and the tables are of this version",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     bring_back = commands.add_parser("restore", help="bring a backup back, into an empty folder")
     bring_back.add_argument("file", type=pathlib.Path, metavar="FILE", help="the archive")
     bring_back.set_defaults(command=_restore)
-    for command in (up, look, save, bring_back):
+    for command in (up, look, save, bring_back, *_add_parts(commands)):
         command.add_argument("--data-dir", metavar="DIR", help="folder that everything is kept in (./data)")
     commands.add_parser("manage", help="Django's commands: migrate, shell, createsuperuser, …")
     part = commands.add_parser("part")  # one part alone; `up` uses it where it does not fork
@@ -78,6 +92,21 @@ def _parser() -> argparse.ArgumentParser:
     sample.add_argument("address")
     sample.set_defaults(command=_sample)
     return parser
+
+
+def _add_parts(commands: Any) -> list[argparse.ArgumentParser]:
+    """The commands of an installation whose parts run each by itself, as in a cluster."""
+    made = []
+    for name, sentence in _PARTS.items():
+        made.append(part := commands.add_parser(name, help=f"one part alone: {sentence}"))
+        part.set_defaults(command=_alone, part=name)
+        if name == "web":
+            default = f"{os.environ.get('KFDASH_HOST', '127.0.0.1')}:{os.environ.get('KFDASH_PORT', '8000')}"
+            part.add_argument("--bind", default=default, help="address and port to serve (%(default)s)")
+    for name, sentence in _ABOUT_TABLES.items():
+        made.append(tables := commands.add_parser(name, help=sentence))
+        tables.set_defaults(command=_alone, part=name)
+    return made
 
 
 def _to_environment(options: argparse.Namespace) -> None:
@@ -122,6 +151,16 @@ def _part(options: argparse.Namespace) -> int:
     else:
         parts.WORKERS[options.name]()
     return 0
+
+
+def _alone(options: argparse.Namespace) -> int:
+    from kfdash import alone  # noqa: PLC0415  # reads the settings when it is imported
+
+    if options.part == "wait":
+        return alone.wait()
+    if options.part == "migrate":
+        return alone.migrate()
+    return alone.serve(options.part, getattr(options, "bind", ""))
 
 
 def _sample(options: argparse.Namespace) -> int:

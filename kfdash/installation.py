@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from kfdash import callback, doctor
 
+_MIGRATING = 0x6B66646173680001  # the number of PostgreSQL's advisory lock
 _WAIT_FOR_REMAINS = 30.0  # seconds: the host of steps may need fifteen to end them, on a busy machine longer
 
 
@@ -179,12 +181,48 @@ def _lives(pid: int | None) -> bool:
 
 
 def migrate() -> None:
-    """Brings the database's tables to this version; costs some milliseconds where they are. Raises CannotStart."""
+    """Brings the database's tables to this version; costs some milliseconds where they are. Raises CannotStart.
+
+    Where several are started at once, one does it and the others wait.
+    """
+    told = io.StringIO()
     try:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            call_command("migrate", interactive=False, verbosity=0, stdout=io.StringIO())
+        if _waiting():
+            with _one_at_a_time():
+                if _waiting():
+                    call_command("migrate", interactive=False, verbosity=1, no_color=True, stdout=told)
     except DatabaseError as error:
-        raise CannotStart(f"The database cannot be used: {str(error).strip()}") from None
+        reason = str(error).strip()
+        raise CannotStart(_failed(told.getvalue(), reason) or f"The database cannot be used: {reason}") from None
+    except Exception as error:
+        raise CannotStart(_failed(told.getvalue(), str(error)) or f"The tables cannot be brought up to date: {error!r}") from error
     finally:
         connections.close_all()
+
+
+def _waiting() -> bool:
+    executor = MigrationExecutor(connection)
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Keeps others from migrating the same database. SQLite's data folder belongs to one installation anyway."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATING])
+    yield  # it is let go of with the connection
+
+
+def _failed(told: str, reason: str) -> str:
+    """What is said of a migration that failed, by what Django had told so far; empty where it failed before the first."""
+    last = told.strip().rpartition("\n")[2].strip()
+    if not last.startswith("Applying ") or last.endswith("OK"):
+        return ""
+    name = last.removeprefix("Applying ").rstrip(".")
+    return (
+        f"The migration {name} failed: {' '.join(reason.split())}. It was undone, those before it stay, and kfdash of the version "
+        "before goes on with them. When the reason is mended, migrate again."
+    )

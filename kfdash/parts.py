@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import os
 import signal
 import socket
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -30,8 +32,9 @@ from kfdash.asgi import application
 from kfdash.celery import app
 from runs import observer
 from runs.intake import app as intake
+from runs.leading import Lead
 
-_CLOSE_WITHIN = 3  # seconds that open requests and sockets get when the web server ends
+_CLOSE_WITHIN = 3  # seconds that open requests and sockets get when the web server of `kfdash up` ends
 
 
 _LOADED_BY_NAME = (  # by Celery, uvicorn and Django at their start: loaded once here, children share it
@@ -97,10 +100,14 @@ class _Server(uvicorn.Server):
         pulse.turned()
         return await super().on_tick(counter)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        pulse.leave()  # afterwards it ends by the signal that it caught
+        await super().shutdown(sockets)
+
 
 @_part("web")
-def serve_web(listening: socket.socket) -> None:
-    """Pages, API and sockets, on a socket that is listening already."""
+def serve_web(listening: socket.socket, *, close_within: int = _CLOSE_WITHIN) -> None:
+    """Pages, API and sockets, on a socket that is listening already; open requests get `close_within` seconds in the end."""
     config = uvicorn.Config(
         application,
         lifespan="off",
@@ -109,14 +116,14 @@ def serve_web(listening: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,
         ws_max_size=1024 * 1024,
-        timeout_graceful_shutdown=_CLOSE_WITHIN,
+        timeout_graceful_shutdown=close_within,
     )
     _Server(config).run(sockets=[listening])
 
 
 @_part("intake")
-def serve_intake(listening: socket.socket) -> None:
-    """What pods tell and ask, on a socket that is listening already."""
+def serve_intake(listening: socket.socket, *, close_within: int = _CLOSE_WITHIN) -> None:
+    """What pods tell and ask, on a socket that is listening already; open requests get `close_within` seconds in the end."""
     intake.prepare()
     config = uvicorn.Config(
         intake.application,
@@ -128,7 +135,7 @@ def serve_intake(listening: socket.socket) -> None:
         ws="none",
         timeout_keep_alive=75,
         h11_max_incomplete_event_size=64 * 1024,
-        timeout_graceful_shutdown=_CLOSE_WITHIN,
+        timeout_graceful_shutdown=close_within,
     )
     _Server(config).run(sockets=[listening])
 
@@ -165,7 +172,13 @@ def serve_observer() -> None:
         stop.set()
 
     signal.signal(signal.SIGTERM, end)
-    observer.main(stop)
+    observer.main(stop, Lead(holder=settings.OBSERVER_NAME, lost=_end_at_once))
+
+
+def _end_at_once() -> None:
+    """Another observer leads: this process does nothing more, not even what it is about to do; the next one waits."""
+    sys.stderr.flush()
+    os._exit(1)
 
 
 class _Worker(Worker):
@@ -186,7 +199,7 @@ class _Worker(Worker):
 def _worker(queue: str, *, pool: str, concurrency: int) -> Worker:
     return _Worker(
         app=app,
-        hostname=f"{queue}@kfdash",
+        hostname=f"{queue}@{socket.gethostname()}-{os.getpid()}",
         queues=[queue],
         pool=pool,
         concurrency=concurrency,

@@ -56,6 +56,7 @@ PIPELINE_ROOT = os.environ.get("KFDASH_PIPELINE_ROOT") or "minio://kfdash/v2/art
 
 EXECUTOR = os.environ.get("KFDASH_EXECUTOR", "local")
 REDIS_URL = os.environ.get("KFDASH_REDIS_URL", f"unix://{RUNTIME_DIR}/redis.sock")
+OBSERVER_NAME = os.environ.get("KFDASH_OBSERVER_NAME", "")  # of this observer and those that come after it in its place
 
 # --- steps as pods (KFDASH_EXECUTOR=kubernetes) ---
 

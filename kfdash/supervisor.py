@@ -60,6 +60,7 @@ class Supervisor:
         settings.EMBEDDED, os.environ["KFDASH_EMBEDDED"] = True, "1"
         installation.check()
         self.lock = installation.Lock()
+        self._name_observer()
         self.listening = installation.listen(self.host, self.port)
         self.address = _address(self.listening)
         self.launchers = installation.listen_for_launchers() if settings.EXECUTOR == "kubernetes" else None
@@ -77,6 +78,12 @@ class Supervisor:
         return 0
 
     # --- starting ---
+
+    @staticmethod
+    def _name_observer() -> None:
+        """The data folder is ours alone: an observer that is started again, or with us, need not wait for the one before it."""
+        if not settings.OBSERVER_NAME:
+            settings.OBSERVER_NAME = os.environ["KFDASH_OBSERVER_NAME"] = f"{socket.gethostname()}:{settings.DATA_DIR}"
 
     def _start_what_others_need(self) -> None:
         if doctor.own_redis():

@@ -26,9 +26,6 @@ from runs.models import Lease
 log = logging.getLogger(__name__)
 
 LASTS = 10.0  # seconds that a lease lasts unless it is renewed
-_RENEW_EVERY = 2.5
-_LOOK_EVERY = 1.0  # seconds between two looks of one that waits
-_MARGIN = 0.5  # seconds before its end in which a holder does not begin anything
 
 
 class Lead:
@@ -38,8 +35,11 @@ class Lead:
     over without waiting for its end. `lost` is called when another one has taken the lease.
     """
 
-    def __init__(self, name: str = "observer", *, holder: str = "", lost: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, name: str = "observer", *, holder: str = "", lost: Callable[[], None] | None = None, lasts: float = LASTS
+    ) -> None:
         self.name = name
+        self.lasts = lasts
         self.holder = holder or f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex[:8]}"
         self.term = 0
         self._lost = lost
@@ -73,34 +73,34 @@ class Lead:
                 close_old_connections()
             if not self.holds():
                 self._ours.clear()
-            stop.wait(_RENEW_EVERY if self.holds() and not told else _LOOK_EVERY)
+            stop.wait(self.lasts / (4 if self.holds() and not told else 10))
         self._let_go()
         connection.close()
 
     def _take_or_renew(self) -> None:
-        began = time.monotonic()
+        until = time.monotonic() + self.lasts * 0.95  # nothing is begun in its last moments
         if self.term and self._renew():
-            self._until = began + LASTS - _MARGIN
+            self._until = until
         elif self.term:
             self._until, self.term = 0.0, 0
             log.warning("%s has lost the lease of %s to another.", self.holder, self.name)
             if self._lost is not None:
                 self._lost()
         elif self._take():
-            self._until = began + LASTS - _MARGIN
+            self._until = until
             log.info("%s leads (%s, term %d).", self.holder, self.name, self.term)
         if self.holds():
             self._ours.set()
 
     def _renew(self) -> bool:
         ours = Lease.objects.filter(name=self.name, holder=self.holder, term=self.term)
-        return bool(ours.update(until=Now() + timedelta(seconds=LASTS)))
+        return bool(ours.update(until=Now() + timedelta(seconds=self.lasts)))
 
     def _take(self) -> bool:
         """Whether it could be had: nobody holds it, its time is over, or its holder was the one before this process."""
         Lease.objects.get_or_create(name=self.name, defaults={"holder": "", "until": Now()})
         free = Lease.objects.filter(Q(holder=self.holder) | Q(holder="") | Q(until__lte=Now()), name=self.name)
-        if not free.update(holder=self.holder, term=F("term") + 1, until=Now() + timedelta(seconds=LASTS)):
+        if not free.update(holder=self.holder, term=F("term") + 1, until=Now() + timedelta(seconds=self.lasts)):
             return False
         self.term = Lease.objects.filter(name=self.name, holder=self.holder).values_list("term", flat=True).first() or 0
         return bool(self.term)

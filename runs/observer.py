@@ -1,6 +1,7 @@
 """Turns what the executor sees into facts for the driver, and ticks: due orders, runs that wait, a resync.
 
-The database is the truth: whatever message was lost, the tick finds the row that should move and moves it.
+The database is the truth: whatever message was lost, the tick finds the row that should move and moves it. Of several
+observers one leads (`runs.leading`): it alone follows the executor and ticks.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import logging
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -25,11 +26,13 @@ from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
 from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
 from runs.facts import encode
+from runs.leading import Lead
 from runs.ordering import key_of
 
 log = logging.getLogger(__name__)
 
 _TICK = 1.0  # seconds
+_LET_GO_WITHIN = 3.0  # seconds for giving the lease back in the end
 _RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
 _ARTIFACTS_EVERY = 60
@@ -42,24 +45,31 @@ _UNFINISHED = (State.PENDING, State.RUNNING, State.CANCELING)
 _missed = threading.Event()  # facts may have been missed: what the executor has is looked at with the next tick
 
 
-def main(stop: threading.Event | None = None) -> None:
-    """Observes and ticks until `stop` is set (for ever without)."""
-    stop = stop or threading.Event()
+def main(stop: threading.Event, lead: Lead) -> None:
+    """Observes and ticks until `stop` is set, while it leads."""
+    keeper = threading.Thread(target=lead.keep, args=(stop,), name="lease")
+    keeper.start()
+    while not stop.is_set() and not lead.wait(_TICK):
+        pulse.turned()
     _missed.set()
-    threading.Thread(target=_observe, args=(stop,), name="observe", daemon=True).start()
+    threading.Thread(target=_observe, args=(stop, lead), name="observe", daemon=True).start()
     ticks = 0
     while not stop.wait(_TICK):
         pulse.turned()
-        _guarded(lambda n=ticks: tick(n))
-        ticks += 1
+        if lead.wait(_TICK):
+            _guarded(lambda n=ticks: lead.confirmed() and tick(n, lead.holds))
+            ticks += 1
+    keeper.join(_LET_GO_WITHIN)
 
 
-def _observe(stop: threading.Event) -> None:
+def _observe(stop: threading.Event, lead: Lead) -> None:
     gatherer = Gatherer()
     threading.Thread(target=gatherer.flush_for_ever, name="gather", daemon=True).start()
     while not stop.is_set():
         try:
             for batch in executor().observe():
+                while not lead.wait(_TICK) and not stop.is_set():
+                    pass
                 hand_on(batch, gatherer)
         except ExecutorUnavailable as error:
             log.warning("%s Observing again in a moment.", error)
@@ -138,26 +148,41 @@ def _hand_over(run_id: str, facts: list[dict[str, Any]]) -> None:
         _missed.set()
 
 
-def tick(number: int) -> None:
-    """One look at what is due. `number` counts the ticks: some looks are taken only now and then."""
+def tick(number: int, leads: Callable[[], bool] = lambda: True) -> None:
+    """One look at what is due. `number` counts the ticks: some looks are taken only now and then.
+
+    `leads` is asked before each look: one that was held up meanwhile may lead no more.
+    """
+    for look in _looks(number):
+        if not leads():
+            return
+        look()
+
+
+def _looks(number: int) -> Iterator[Callable[[], None]]:
     if outbox.began_anew():
-        have_all_looked_over()
-    missed = _missed.is_set()
-    if missed or number % _RESYNC_EVERY == 0:
-        _missed.clear()
-        try:
-            resync(timedelta() if missed else _LATE)
-            order_again()
-        except Exception:
-            _missed.set()
-            raise
-    send_due_orders()
-    outbox.announce_left(_LATE.total_seconds())
-    look_at_late_runs()
+        yield have_all_looked_over
+    if _missed.is_set() or number % _RESYNC_EVERY == 0:
+        yield look_at_executor
+    yield send_due_orders
+    yield lambda: outbox.announce_left(_LATE.total_seconds())
+    yield look_at_late_runs
     if number % _FORGET_EVERY == 0:
-        forget_ended()
+        yield forget_ended
     if number % _ARTIFACTS_EVERY == _ARTIFACTS_EVERY - 1:
-        outbox.enqueue("runs.jobs.look_for_artifacts")
+        yield lambda: outbox.enqueue("runs.jobs.look_for_artifacts")
+
+
+def look_at_executor() -> None:
+    """Compares rows with what the executor has: at once where facts may have been missed, else what is late."""
+    missed = _missed.is_set()
+    _missed.clear()
+    try:
+        resync(timedelta() if missed else _LATE)
+        order_again()
+    except Exception:
+        _missed.set()
+        raise
 
 
 def have_all_looked_over() -> None:

@@ -21,6 +21,13 @@ def handed(monkeypatch):
     return found
 
 
+class Leads:
+    """One that always leads."""
+
+    def wait(self, seconds: float) -> bool:
+        return True
+
+
 def progress(run: str) -> FactObserved:
     return FactObserved(run, AttemptProgressed("root/a", 1, Phase.RUNNING, datetime.now(UTC)))
 
@@ -62,7 +69,7 @@ def test_observing_begins_again_whatever_it_broke_off_with(handed, monkeypatch):
 
     breaking = Breaking()
     monkeypatch.setattr(observer, "executor", lambda: breaking)
-    observer._observe(stop)
+    observer._observe(stop, Leads())
     assert handed == [("a", ["AttemptSucceeded"])]
 
 
