@@ -16,6 +16,7 @@ from django.utils.functional import SimpleLazyObject
 from django.views.decorators.http import require_GET
 
 from kfdash import __version__
+from kfdash.system import stand
 from kfdash.words import counted
 from pipelines.models import Pipeline, PipelineVersion
 from pipelines.samples import SAMPLES
@@ -25,7 +26,7 @@ from runs.views.lists import NAMESPACE, active_runs
 from runs.views.rows import run_rows, with_pipeline
 
 _SECTIONS = {"home": "home", "run": "runs", "artifact": "runs", "pipeline": "pipelines", "version": "pipelines"}
-_SECTIONS |= {"launch": "pipelines", "upload": "pipelines", "experiment": "experiments", "cache": "cache"}
+_SECTIONS |= {"launch": "pipelines", "upload": "pipelines", "experiment": "experiments", "cache": "cache", "system": "system"}
 _DAYS = 14
 _LOOKED_AT = 1000  # runs, newest first, when looking for failures: home stays quick however many there are
 _CHART_HEIGHT = 58.0  # of the tallest day's column
@@ -40,6 +41,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
         "section": _SECTIONS.get((name or "").partition("-")[0], ""),
         "active_runs": SimpleLazyObject(active_runs().count),
         "upload_limit": settings.UPLOAD_LIMIT,
+        "system_mark": SimpleLazyObject(stand.mark),
     }
 
 

@@ -104,6 +104,10 @@ class _Server(uvicorn.Server):
         pulse.leave()  # afterwards it ends by the signal that it caught
         await super().shutdown(sockets)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        pulse.leave()  # afterwards it ends by the signal that it caught
+        await super().shutdown(sockets)
+
 
 @_part("web")
 def serve_web(listening: socket.socket, *, close_within: int = _CLOSE_WITHIN) -> None:

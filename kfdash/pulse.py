@@ -48,7 +48,7 @@ class Process:
     seen: float
     stood: float  # seconds since its loop turned
     memory: int  # bytes
-    more: Mapping[str, Any] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property
     def ahead(self) -> float:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -42,6 +42,7 @@ class Part:
     started: float = 0.0
     ends: int = 0  # in a row, each soon after its start
     due: float = 0.0  # when to start it again; 0 while it runs
+    end: dict[str, Any] = field(default_factory=dict)  # how it last ended by itself, at which Unix time, and the pause then
 
 
 class Supervisor:
@@ -120,7 +121,12 @@ class Supervisor:
         part.started, part.due = time.monotonic(), 0.0
         with contextlib.suppress(OSError):
             os.setpgid(part.pid, part.pid)  # also done by the child: whoever comes first
-        self.lock.tell(address=self.address, parts={part.name: part.pid for part in self.parts.values() if part.pid})
+        self._tell()
+
+    def _tell(self) -> None:
+        """Writes down which parts run, and how others ended: the page System reads it."""
+        running = {part.name: part.pid for part in self.parts.values() if part.pid}
+        self.lock.tell(address=self.address, parts=running, ends={part.name: part.end for part in self.parts.values() if part.end})
 
     def _start_listener(self, name: str, listening: socket.socket) -> int:
         return self._start_part(name, lambda: self.code.LISTENERS[name](listening), listening)
@@ -248,6 +254,8 @@ class Supervisor:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         when = "now" if not pause else f"in {pause:g} s"
         print(f"{part.name} ended ({how}); it is started again {when}.", file=sys.stderr, flush=True)
+        part.end = {"at": time.time(), "how": how, "pause": pause}
+        self._tell()
 
     def _ask_for_a_page(self) -> None:
         """The connection waits in the socket's queue, so the answer comes when the web server is there."""

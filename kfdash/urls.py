@@ -11,6 +11,7 @@ urlpatterns = [
     path("", home.home, name="home"),
     path("jump/", jump.jump, name="jump"),
     path("", include("access.urls")),
+    path("", include("kfdash.system.urls")),
     path("", include("pipelines.urls")),
     path("", include("runs.urls")),
     path("", include("pipelines.api.urls")),

@@ -64,6 +64,10 @@ class Look(Generic[T]):
                 return Seen(None, (Finding(self.what, f"{self.subject} does not answer.", ok=False),))
             return self._seen
 
+    def older(self, seconds: float) -> bool:
+        """Whether there is no answer yet, or one older than that."""
+        return self._seen is None or time.monotonic() - self._at > seconds
+
     def _fresh_or_asked(self) -> tuple[Seen[T] | None, threading.Event]:
         with self._lock:
             if self._asking is None:

@@ -253,7 +253,7 @@ def _of_redis(seen: RedisSeen) -> Iterator[Finding]:
         sentence = f"Redis holds {size(seen.memory)} of the {size(seen.limit)} that it may: soon it refuses more. Raise maxmemory."
         yield Finding("redis", sentence, ok=False, needed=False)
     up = seen.heard.now - seen.heard.up_since
-    if up < _JUST_BEGUN and any(one.started < seen.heard.up_since - 10 for one in seen.heard.processes):
+    if up < _JUST_BEGUN and any(one.started + 10 < seen.heard.up_since < one.seen for one in seen.heard.processes):
         sentence = f"Redis began anew {duration(up)} ago, perhaps without what it held: all runs are looked over."
         yield Finding("redis", sentence, ok=False, needed=False)
     for queue in seen.queues:

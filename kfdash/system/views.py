@@ -1,0 +1,36 @@
+"""The page `/system/`, which people look at when nothing else works: it renders without database and Redis, too."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from kfdash import __version__, pulse
+from kfdash.rights import Right, needs
+from kfdash.system import numbers
+from kfdash.system.stand import stand
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@require_GET
+@needs(Right.VIEW)
+def system(request: HttpRequest) -> HttpResponse:
+    """Health: every part in words, what is wrong and what to do, queues and figures. For htmx, without its frame."""
+    found = stand()
+    context = {"stand": found, "embedded": settings.EMBEDDED, "version": __version__, "now": pulse.now()}
+    if found.database is None or found.database.waiting_migrations:
+        context["active_runs"] = 0  # which pages count in the database
+    template = "system/_stand.html" if request.headers.get("HX-Request") else "system/health.html"
+    response = render(request, template, context)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+@require_GET
+@needs(Right.VIEW)
+def metrics(request: HttpRequest) -> HttpResponse:
+    """What Prometheus reads: of this web process, or of all parts of `kfdash up`; and what all share."""
+    return HttpResponse(numbers.text(shared=True, everybody=settings.EMBEDDED), content_type=PROMETHEUS)
