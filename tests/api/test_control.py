@@ -95,6 +95,28 @@ def test_a_run_again_that_cannot_be_is_refused(own: Api, body: dict[str, Any], s
     assert models.Run.objects.count() == 1
 
 
+def test_a_run_is_launched_with_what_kfps_api_has_no_place_for(own: Api, settings: Any) -> None:
+    settings.EXECUTOR = "kubernetes"
+    _, version = Api().upload("/pipelines/upload", json.dumps(spec("hello")))
+    template = {"spec": {"priorityClassName": "batch"}}
+    reference = {"pipeline_id": version["pipeline_id"]}
+    sent = {"display_name": "x", "pipeline_version_reference": reference, "tags": {"a": "b"}, "cache": "off"}
+    status, answer = own.post("/runs", {**sent, "pod_template": template})
+    assert (status, answer["tags"], answer["cache"], answer["pod_template"]) == (200, {"a": "b"}, "off", template)
+    assert "pod_template" not in str(Api().get(f"/runs/{answer['run_id']}"))
+    driver.drive(answer["run_id"])
+    ended(models.Run.objects.get())
+    assert own.post(f"/runs/{answer['run_id']}:again", {})[1]["pod_template"] == template
+    assert "pod_template" not in own.post(f"/runs/{answer['run_id']}:again", {"pod_template": {}})[1]
+    for wrong in ({"display_name": ""}, {"tags": {"a.b": "c"}}, {"cache": "x"}, {"pod_template": {"spec": {"hostPID": True}}}):
+        status, error = own.post("/runs", {**sent, **wrong})
+        assert status == 400, wrong
+    assert "(spec.hostPID)" in error["details"][0]["message"]
+    settings.RUN_POD_TEMPLATES = False
+    assert own.post("/runs", {**sent, "pod_template": template})[0] == 400
+    assert models.Run.objects.count() == 3
+
+
 def test_a_run_that_goes_on_cannot_be_run_again(own: Api) -> None:
     run = launched()
     assert own.post(f"/runs/{run.pk}:plan", {})[0] == own.post(f"/runs/{run.pk}:again", {})[0] == 409
