@@ -21,8 +21,9 @@ _NAMED = {  # the setting → its member that names something; `<member>Paramete
     "imagePullSecret": "secretName",
 }
 _PARAMETER_FORMS = ("constant", "componentInputParameter", "taskOutputParameter")
+CLAIM_FORMS = ("resourceClaimTemplateName", "resourceClaimName")  # how a claim of devices is named
 _FIELDS = {  # TaskConfig's passthrough → the settings it covers
-    "KUBERNETES_AFFINITY": ("nodeAffinity",),
+    "KUBERNETES_AFFINITY": ("nodeAffinity", "podAffinity"),
     "KUBERNETES_TOLERATIONS": ("tolerations",),
     "KUBERNETES_NODE_SELECTOR": ("nodeSelector",),
     "KUBERNETES_VOLUMES": ("pvcMount", "secretAsVolume", "configMapAsVolume"),
@@ -63,6 +64,8 @@ def resolve_platform(config: Mapping[str, Json], resolve: Resolver | None) -> di
         found["tolerations"] = [t for entry in found["tolerations"] for t in _tolerations(entry, resolve)]
     if "nodeAffinity" in found:
         found["nodeAffinity"] = [entry for e in found["nodeAffinity"] if (entry := _affinity(e, resolve)) is not None]
+    if "podResourceClaims" in found:
+        found["podResourceClaims"] = [c for entry in found["podResourceClaims"] for c in _resource_claims(entry, resolve)]
     return {setting: value for setting, value in found.items() if value not in ([], {})}
 
 
@@ -150,6 +153,23 @@ def _affinity(entry: Mapping[str, Json], resolve: Resolver | None) -> dict[str, 
     return {"nodeAffinityJson": dict(value)}
 
 
+def _resource_claims(entry: Mapping[str, Json], resolve: Resolver | None) -> list[dict[str, Json]]:
+    """Claims of devices, each by its template or by its own name. An object, or a list of them, may come from a parameter."""
+    if not entry.get("resourceClaimJson"):
+        return [dict(entry)]
+    value = _value(entry["resourceClaimJson"], resolve)
+    if value is _UNRESOLVED:
+        return [dict(entry)]
+    if value is None:
+        return []
+    listed = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, Mapping) for item in listed):
+        raise InvalidOrder(
+            "The setting 'podResourceClaims' needs an object or a list of objects, and its parameter gives something else."
+        )
+    return [{key: item[key] for key in CLAIM_FORMS if key in item} for item in listed]
+
+
 # --- TaskConfig -----------------------------------------------------------------------------------------------------
 
 
@@ -189,7 +209,7 @@ def _content(
     if "ENV" in listed:
         found["env"] = [{"name": name, "value": value} for name, value in env] + env_from(platform)
     if "KUBERNETES_AFFINITY" in listed:
-        found["affinity"] = pod_affinity(platform.get("nodeAffinity", ()))
+        found["affinity"] = affinity(platform)
     if "KUBERNETES_TOLERATIONS" in listed:
         found["tolerations"] = platform.get("tolerations")
     if "KUBERNETES_NODE_SELECTOR" in listed:
@@ -226,8 +246,12 @@ def env_from(platform: Mapping[str, Json]) -> list[dict[str, Json]]:
     return found
 
 
-def pod_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
-    """A pod's `affinity` out of `nodeAffinity` settings; empty where there are none."""
+def affinity(platform: Mapping[str, Json]) -> dict[str, Json]:
+    """A pod's `affinity` out of `nodeAffinity` and `podAffinity` settings; empty where there are none."""
+    return _node_affinity(platform.get("nodeAffinity", ())) | _pod_affinity(platform.get("podAffinity", ()))
+
+
+def _node_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
     required: list[Json] = []
     preferred: list[Json] = []
     whole: dict[str, Json] = {}
@@ -245,6 +269,29 @@ def pod_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
     if preferred:
         whole["preferredDuringSchedulingIgnoredDuringExecution"] = preferred
     return {"nodeAffinity": whole} if whole else {}
+
+
+def _pod_affinity(entries: Iterable[Mapping[str, Json]]) -> dict[str, Json]:
+    """Which pods it stands beside, or (`anti`) apart from."""
+    found: dict[str, dict[str, list[Json]]] = {}
+    for entry in entries:
+        kind = found.setdefault("podAntiAffinity" if entry.get("anti") else "podAffinity", {})
+        term: dict[str, Json] = {"topologyKey": entry.get("topologyKey", "")}
+        for name, expressions, labels in (
+            ("labelSelector", "matchPodExpressions", "matchPodLabels"),
+            ("namespaceSelector", "matchNamespaceExpressions", "matchNamespaceLabels"),
+        ):
+            parts = {"matchExpressions": entry.get(expressions), "matchLabels": entry.get(labels)}
+            if selector := {key: value for key, value in parts.items() if value}:
+                term[name] = selector
+        if entry.get("namespaces"):
+            term["namespaces"] = entry["namespaces"]
+        if entry.get("weight"):
+            preferred = {"weight": entry["weight"], "podAffinityTerm": term}
+            kind.setdefault("preferredDuringSchedulingIgnoredDuringExecution", []).append(preferred)
+        else:
+            kind.setdefault("requiredDuringSchedulingIgnoredDuringExecution", []).append(term)
+    return found
 
 
 def _volumes(platform: Mapping[str, Json]) -> tuple[list[Json], list[Json]]:

@@ -27,7 +27,12 @@ from runs.rows import run_value
 
 Json = Any
 
-_LATER_JSON = {"nodeSelector": "nodeSelectorJson", "tolerations": "tolerationJson", "nodeAffinity": "nodeAffinityJson"}
+_LATER_JSON = {
+    "nodeSelector": "nodeSelectorJson",
+    "tolerations": "tolerationJson",
+    "nodeAffinity": "nodeAffinityJson",
+    "podResourceClaims": "resourceClaimJson",
+}
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 

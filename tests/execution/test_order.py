@@ -256,7 +256,15 @@ def test_a_command_that_mentions_the_workspace_has_it() -> None:
 
 
 def resolver(given: Any) -> Any:
-    return {"secret": "s1", "unset": None, "number": 3, "labels": {"disk": "ssd"}}[given["componentInputParameter"]]
+    known = {
+        "secret": "s1",
+        "unset": None,
+        "number": 3,
+        "labels": {"disk": "ssd"},
+        "gpu": {"resourceClaimTemplateName": "one-gpu", "name": "gpu"},
+        "gpus": [{"resourceClaimTemplateName": "one-gpu"}, {"resourceClaimName": "shared"}],
+    }
+    return known[given["componentInputParameter"]]
 
 
 def test_parameters_in_settings_are_resolved() -> None:
@@ -277,6 +285,21 @@ def test_parameters_in_settings_are_resolved() -> None:
     }
 
 
+def test_claims_of_devices_may_come_from_parameters() -> None:
+    claims = [
+        {"resourceClaimTemplateName": "plain"},
+        {"resourceClaimTemplateName": "plain", "resourceClaimJson": {"componentInputParameter": "gpu"}},
+        {"resourceClaimJson": {"componentInputParameter": "gpus"}},
+        {"resourceClaimJson": {"componentInputParameter": "unset"}},
+    ]
+    assert order(platform={"podResourceClaims": claims}, resolve=resolver).platform["podResourceClaims"] == [
+        {"resourceClaimTemplateName": "plain"},
+        {"resourceClaimTemplateName": "one-gpu"},
+        {"resourceClaimTemplateName": "one-gpu"},
+        {"resourceClaimName": "shared"},
+    ]
+
+
 def test_without_a_resolver_what_is_no_constant_stays() -> None:
     entry = {"secretNameParameter": {"componentInputParameter": "secret"}, "mountPath": "/s"}
     assert order(platform={"secretAsVolume": [entry]}).platform == {"secretAsVolume": [entry]}
@@ -289,6 +312,8 @@ def test_without_a_resolver_what_is_no_constant_stays() -> None:
         {"secretAsEnv": [{"secretNameParameter": {"runtimeValue": {"constant": ""}}}]},
         {"pvcMount": [{"pvcNameParameter": {"componentInputParameter": "unset"}}]},
         {"nodeSelector": {"nodeSelectorJson": {"componentInputParameter": "secret"}}},
+        {"podResourceClaims": [{"resourceClaimJson": {"componentInputParameter": "secret"}}]},
+        {"podResourceClaims": [{"resourceClaimJson": {"runtimeValue": {"constant": ["one-gpu"]}}}]},
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(platform: dict[str, Any]) -> None:

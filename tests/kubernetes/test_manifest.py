@@ -195,6 +195,42 @@ def test_where_a_pod_may_run() -> None:
     }
 
 
+def test_which_pods_it_stands_beside_and_which_not() -> None:
+    beside = {"matchPodLabels": {"app": "cache"}, "topologyKey": "zone", "namespaces": ["team"]}
+    apart = {
+        "matchPodExpressions": [{"key": "app", "operator": "Exists"}],
+        "matchNamespaceLabels": {"tier": "batch"},
+        "topologyKey": "kubernetes.io/hostname",
+        "anti": True,
+        "weight": 7,
+    }
+    node = {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}
+    found = pod_of({"podAffinity": [beside, apart], "nodeAffinity": [node]})["spec"]["affinity"]
+    assert set(found) == {"nodeAffinity", "podAffinity", "podAntiAffinity"}
+    assert found["podAffinity"] == {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {"topologyKey": "zone", "labelSelector": {"matchLabels": {"app": "cache"}}, "namespaces": ["team"]}
+        ]
+    }
+    term = {
+        "topologyKey": "kubernetes.io/hostname",
+        "labelSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]},
+        "namespaceSelector": {"matchLabels": {"tier": "batch"}},
+    }
+    assert found["podAntiAffinity"] == {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 7, "podAffinityTerm": term}]}
+
+
+def test_claims_of_devices_are_the_pods_and_its_steps() -> None:
+    claims = [{"resourceClaimTemplateName": "one-gpu"}, {"resourceClaimName": "shared-gpu"}]
+    pod = pod_of({"podResourceClaims": claims}, resources={"cpuLimit": "1"})
+    assert pod["spec"]["resourceClaims"] == [
+        {"name": "kfp-claim-1", "resourceClaimTemplateName": "one-gpu"},
+        {"name": "kfp-claim-2", "resourceClaimName": "shared-gpu"},
+    ]
+    assert container(pod)["resources"] == {"limits": {"cpu": "1"}, "claims": [{"name": "kfp-claim-1"}, {"name": "kfp-claim-2"}]}
+    assert "claims" not in container(pod, "launcher")["resources"]
+
+
 def test_images_and_how_they_are_pulled() -> None:
     pod = pod_of({"imagePullPolicy": "Always", "imagePullSecret": [{"secretName": "registry"}]}, image="python:3.11")
     assert (container(pod)["image"], container(pod)["imagePullPolicy"]) == ("python:3.11", "Always")
@@ -339,7 +375,9 @@ def test_the_sites_template_lies_underneath() -> None:
         ({"initContainers": [{"name": "a", "image": "x", "restartPolicy": "Never"}]}, "only 'Always'"),
         ({"initContainers": [{"name": "a", "image": "x", "volumeMounts": [{"volumeName": "v"}]}]}, "which the step does not have"),
         ({"fieldPathAsEnv": [{"name": "a=b", "fieldPath": "metadata.name"}]}, "name of an environment variable"),
-        ({"podResourceClaims": [{}]}, "must name its template"),
+        ({"podResourceClaims": [{}]}, "must name either its template"),
+        ({"podResourceClaims": [{"resourceClaimTemplateName": "a", "resourceClaimName": "b"}]}, "must name either its template"),
+        ({"podResourceClaims": [{"resourceClaimTemplateName": "A b"}]}, "'A b' cannot be the name of a resource claim"),
     ],
 )
 def test_what_would_make_an_invalid_pod_is_refused_in_words(platform: dict[str, Json], says: str) -> None:

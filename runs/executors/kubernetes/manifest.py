@@ -9,7 +9,7 @@ from typing import Any
 
 from runs.execution.attempt import AttemptOrder
 from runs.execution.locations import container_path
-from runs.execution.platform import InvalidOrder, env_from, pod_affinity, pod_resources
+from runs.execution.platform import CLAIM_FORMS, InvalidOrder, affinity, env_from, pod_resources
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.names import (
     FINALIZER,
@@ -139,7 +139,7 @@ def _main(order: AttemptOrder, volumes: Volumes, *, under_entry: bool) -> dict[s
         _check_resources(resources)
         main["resources"] = resources
     if claims := order.platform.get("podResourceClaims"):
-        main["resources"] = {**resources, "claims": [{"name": f"claim-{number}"} for number in range(1, len(claims) + 1)]}
+        main["resources"] = {**resources, "claims": [{"name": f"kfp-claim-{number}"} for number in range(1, len(claims) + 1)]}
     if policy := order.platform.get("imagePullPolicy"):
         if policy not in _POLICIES:
             raise InvalidOrder(f"The image pull policy is {policy!r}; it may be {', '.join(_POLICIES)}.")
@@ -237,8 +237,8 @@ def _placement(platform: Mapping[str, Json]) -> dict[str, Json]:
     found: dict[str, Json] = {}
     if labels := platform.get("nodeSelector", {}).get("labels"):
         found["nodeSelector"] = labels
-    if affinity := pod_affinity(platform.get("nodeAffinity", ())):
-        found["affinity"] = affinity
+    if wanted := affinity(platform):
+        found["affinity"] = wanted
     if tolerations := platform.get("tolerations"):
         found["tolerations"] = tolerations
     if secrets := [{"name": entry["secretName"]} for entry in platform.get("imagePullSecret", ()) if entry.get("secretName")]:
@@ -249,10 +249,16 @@ def _placement(platform: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _resource_claim(entry: Mapping[str, Json], number: int) -> dict[str, Json]:
-    template = entry.get("resourceClaimTemplateName", "")
-    if not is_object_name(template):
-        raise InvalidOrder("A resource claim of the step must name its template ('resourceClaimTemplateName').")
-    return {"name": f"claim-{number}", "resourceClaimTemplateName": template}
+    named = {form: entry[form] for form in CLAIM_FORMS if entry.get(form)}
+    if len(named) != 1:
+        raise InvalidOrder(
+            "A resource claim of the step must name either its template ('resourceClaimTemplateName') or a claim that there is "
+            "('resourceClaimName')."
+        )
+    for form, name in named.items():
+        if not isinstance(name, str) or not is_object_name(name):
+            raise InvalidOrder(f"{str(name)[:100]!r} cannot be the name of a resource claim or its template ('{form}').")
+    return {"name": f"kfp-claim-{number}", **named}
 
 
 # --- what makes no pod ----------------------------------------------------------------------------------------------

@@ -213,6 +213,9 @@ def _limits(found: Mapping[str, Json]) -> Iterator[Finding]:
     yield from _fields(spec, _POD, place)
     yield from _fields(_object(spec, "securityContext"), _POD_SECURITY, (*place, "securityContext"))
     volumes = [item.get("name") for item in _listed(spec, "volumes")]
+    for index, claim in enumerate(_listed(spec, "resourceClaims")):
+        if has_own_name(str(claim.get("name"))):
+            yield Finding((*place, "resourceClaims", index, "name"), f"The name `{claim['name']}` is kfdash's. Call it otherwise.")
     for index, volume in enumerate(_listed(spec, "volumes")):
         yield from _volume(volume, (*place, "volumes", index))
     for index, container in enumerate(_listed(spec, "containers")):
