@@ -6,6 +6,7 @@ brought up to date by `kfdash migrate` alone, which waits for its turn where sev
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -18,14 +19,18 @@ from django.conf import settings
 from django.db import DatabaseError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
+from access.services import NotPossible, ensure_administrator
 from kfdash import doctor, installation, parts, processes
 from kfdash.installation import CannotStart
+from runs import executing
+from runs.executors.base import ExecutorUnavailable
 
 _LOOK_EVERY = 1.0  # seconds
 _TELL_EVERY = 15.0
 _CLOSE_WITHIN = 25  # seconds that open requests get in the end; a container gets thirty and what it waits before
 _NAMES = {"worker": "drive"}  # of commands whose part is called otherwise inside
 _ASK_THE_CLUSTER = ("web", "orders", "io", "observer")
+_MAKE_PODS = ("orders", "io", "observer")
 
 
 def serve(command: str, bind: str = "") -> int:
@@ -36,6 +41,8 @@ def serve(command: str, bind: str = "") -> int:
     _check(command)
     serving = _serving(name, bind)
     parts.warm_up()
+    if command in _ASK_THE_CLUSTER:
+        _find_own_image()
     wait(tables=False)
     if found := missing_migrations():
         raise CannotStart(f"{found} `kfdash migrate` applies them; then start this again.")
@@ -54,6 +61,18 @@ def _serving(name: str, bind: str) -> Callable[[], None]:
         calls = installation.listen_for_launchers()
         return lambda: parts.serve_intake(calls, close_within=_CLOSE_WITHIN)
     return parts.WORKERS[name]
+
+
+def _find_own_image() -> None:
+    """In a pod, the launcher's image is that of the pod itself, unless KFDASH_IMAGE says otherwise."""
+    if settings.EXECUTOR != "kubernetes" or "KFDASH_IMAGE" in os.environ or "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return
+    from runs.executors.kubernetes.own import image  # noqa: PLC0415  # needs the optional package
+
+    try:
+        settings.IMAGE = os.environ["KFDASH_IMAGE"] = image(executing.kubernetes_config(), socket.gethostname())
+    except ExecutorUnavailable as error:
+        raise CannotStart(f"The image of the launcher is not known: {error} Set KFDASH_IMAGE, or start this again.") from None
 
 
 def wait(*, tables: bool = True, server: bool = True) -> int:
@@ -75,6 +94,22 @@ def migrate() -> int:
     found = missing_migrations()
     installation.migrate()
     print(f"{found} They are applied now." if found else "The tables of the database are of this version.", flush=True)
+    return 0
+
+
+def create_administrator() -> int:
+    """Makes the account of KFDASH_ADMIN_USER, once; 0. Raises CannotStart."""
+    name, password = os.environ.get("KFDASH_ADMIN_USER", ""), os.environ.get("KFDASH_ADMIN_PASSWORD", "")
+    if settings.AUTH != "accounts":
+        print("Nobody logs in with a password here (KFDASH_AUTH): no administrator is made.", flush=True)
+        return 0
+    if not name or not password:
+        raise CannotStart("Who administers is not known: set KFDASH_ADMIN_USER and KFDASH_ADMIN_PASSWORD.")
+    try:
+        made = ensure_administrator(name=name, password=password)
+    except NotPossible as error:
+        raise CannotStart(f"The account {name!r} cannot be made. {error}") from None
+    print(f"The account {name!r} is made; it may administer." if made else f"The account {name!r} is there.", flush=True)
     return 0
 
 
@@ -114,7 +149,7 @@ def _check(command: str) -> None:
         raise CannotStart("A part by itself needs a Redis that all parts share: set KFDASH_REDIS_URL, or use `kfdash up`.")
     if settings.EXECUTOR == "local" and not (settings.RUNTIME_DIR / "host.sock").exists():
         raise CannotStart("The local executor belongs to `kfdash up`. Parts by themselves need KFDASH_EXECUTOR=kubernetes.")
-    checks = [doctor.data_folder, doctor.disk_space, *([doctor.executor] if command in _ASK_THE_CLUSTER else [])]
+    checks = [doctor.data_folder, doctor.disk_space, *([doctor.executor] if command in _MAKE_PODS else [])]
     for found in (one() for one in checks):
         if not found.ok and found.needed:
             raise CannotStart(found.sentence)

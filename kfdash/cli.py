@@ -30,6 +30,7 @@ _PARTS = {
 _ABOUT_TABLES = {
     "migrate": "bring the tables of the database to this version",
     "wait": "wait until database and Redis answer and the tables are of this version",
+    "createadmin": "make the first administrator, KFDASH_ADMIN_USER with KFDASH_ADMIN_PASSWORD, where there is no such account",
 }
 
 
@@ -106,7 +107,19 @@ def _add_parts(commands: Any) -> list[argparse.ArgumentParser]:
     for name, sentence in _ABOUT_TABLES.items():
         made.append(tables := commands.add_parser(name, help=sentence))
         tables.set_defaults(command=_alone, part=name)
-    return made
+    secret = commands.add_parser("make-secrets", help="make a Secret with random values in the cluster that this runs in, once")
+    secret.add_argument("name", metavar="SECRET")
+    secret.add_argument(
+        "items", nargs="+", metavar="KEY[=TEXT]", help="a random value, or a text that may name keys before it: {KEY}"
+    )
+    secret.set_defaults(command=_make_secrets)
+    return [*made, secret]
+
+
+def _make_secrets(options: argparse.Namespace) -> int:
+    from kfdash import made_secrets  # noqa: PLC0415  # reads the settings when it is imported
+
+    return made_secrets.make(options.name, options.items)
 
 
 def _to_environment(options: argparse.Namespace) -> None:
@@ -156,10 +169,9 @@ def _part(options: argparse.Namespace) -> int:
 def _alone(options: argparse.Namespace) -> int:
     from kfdash import alone  # noqa: PLC0415  # reads the settings when it is imported
 
-    if options.part == "wait":
-        return alone.wait()
-    if options.part == "migrate":
-        return alone.migrate()
+    others = {"wait": alone.wait, "migrate": alone.migrate, "createadmin": alone.create_administrator}
+    if options.part in others:
+        return others[options.part]()
     return alone.serve(options.part, getattr(options, "bind", ""))
 
 
