@@ -53,6 +53,11 @@ class Token(models.Model):
     class Meta:
         indexes = [models.Index(fields=["user", "-created_at"], name="token_of_user")]
 
+    @property
+    def may(self) -> str:
+        """The word for its right."""
+        return Right(self.right).name.lower()
+
 
 class Session(AbstractBaseSession):
     """A browser that is logged in. Whose it is is a column: switching somebody off ends all of theirs."""
@@ -77,9 +82,9 @@ class Entry(models.Model):
 
     class Meta:
         indexes = [
-            models.Index(fields=["-at", "-id"], name="entry_newest"),
-            models.Index(fields=["by", "-at", "-id"], name="entry_of_somebody"),
-            models.Index(fields=["verb", "-at", "-id"], name="entry_of_a_kind"),
+            models.Index(fields=["at"], name="entry_by_day"),
+            models.Index(fields=["by", "-id"], name="entry_of_somebody"),
+            models.Index(fields=["verb", "-id"], name="entry_of_a_kind"),
         ]
 
 

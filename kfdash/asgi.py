@@ -19,12 +19,18 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kfdash.settings")
 threaded: Callable[..., Awaitable[None]] = WSGIMiddleware(get_wsgi_application(), workers=8)  # sets Django up
 
+from access.sockets import RightsSockets  # noqa: E402
 from kfdash.access import SameSiteSockets  # noqa: E402  # consumers import models: after Django is set up
 from runs import routing  # noqa: E402
 
 
 async def pages(scope: dict[str, Any], receive: Callable[..., Any], send: Callable[..., Any]) -> None:
-    """Answers a request. Django reads as many bytes as are announced: a body that comes in chunks is gathered first."""
+    """Answers a request. Django reads as many bytes as are announced: a body that comes in chunks is gathered first.
+
+    Headers with underscores in their names go no further: for Django `X_User` would be `X-User`, which a proxy vouches for.
+    """
+    if any(b"_" in name for name, _ in scope["headers"]):
+        scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
     if any(name == b"transfer-encoding" for name, _ in scope["headers"]):
         body = await _gather(receive)
         if body is None:
@@ -64,4 +70,5 @@ async def _refuse(send: Callable[..., Any]) -> None:
     await send({"type": "http.response.body", "body": text})
 
 
-application = ProtocolTypeRouter({"http": pages, "websocket": SameSiteSockets(URLRouter(routing.websocket_urlpatterns))})
+sockets = SameSiteSockets(RightsSockets(URLRouter(routing.websocket_urlpatterns)))
+application = ProtocolTypeRouter({"http": pages, "websocket": sockets})

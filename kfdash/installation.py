@@ -49,17 +49,15 @@ def check() -> None:
 
 
 def check_address(host: str) -> None:
-    """Raises CannotStart for an address that others reach: nobody could tell there who may come in."""
+    """Raises CannotStart for an address that others reach where nobody says who may come in (KFDASH_AUTH)."""
+    if settings.AUTH or host == "localhost":
+        return
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return
-    if host == "localhost":
-        return
-    auth = os.environ.get("KFDASH_AUTH", "")
-    asked = f"KFDASH_AUTH is {auth!r}, but this version" if auth else "KFDASH_AUTH does not say who may come in, and this version"
     raise CannotStart(
-        f"{host} can be reached from other machines. {asked} has no accounts yet, so it serves loopback only: leave --host out, "
-        "and come from elsewhere through a tunnel (ssh -L 8000:127.0.0.1:8000 …)."
+        f"{host} can be reached from other machines, and KFDASH_AUTH does not say who may come in. Set it to accounts, oidc or "
+        "proxy (docs/access.md), or leave --host out: on loopback nobody logs in."
     )
 
 

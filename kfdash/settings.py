@@ -8,7 +8,7 @@ import os
 import pathlib
 import secrets
 import tempfile
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -64,7 +64,6 @@ KUBECONFIG = os.environ.get("KFDASH_KUBECONFIG") or os.environ.get("KUBECONFIG",
 KUBE_CONTEXT = os.environ.get("KFDASH_KUBE_CONTEXT", "")  # empty: the kubeconfig's current one
 POD_NAMESPACE = os.environ.get("KFDASH_POD_NAMESPACE", "")  # empty: the context's
 IMAGE = os.environ.get("KFDASH_IMAGE") or f"kfdash:{__version__}"  # of the launcher beside each step
-LAUNCHER_BIND = os.environ.get("KFDASH_LAUNCHER_BIND") or "0.0.0.0:8001"
 LAUNCHER_URL = os.environ.get("KFDASH_LAUNCHER_URL", "")  # `kfdash up` finds it where it is not set
 POD_TEMPLATE = os.environ.get("KFDASH_POD_TEMPLATE", "")  # a YAML file
 RUN_POD_TEMPLATES = _flag("KFDASH_RUN_POD_TEMPLATES", True)  # runs may bring a template of their own
@@ -87,6 +86,7 @@ URL_DOMAINS = [
     "s3.amazonaws.com",
     "github.com",
     "raw.githubusercontent.com",
+MAIL_ROOT = f"{PIPELINE_ROOT.partition('?')[0].rstrip('/')}/.mail"  # where pods meet kfdash that cannot call it
     *(host.strip().lower() for host in os.environ.get("KFDASH_URL_DOMAINS", "").split(",") if host.strip()),
 ]
 URL_ALLOW_HTTP = _flag("KFDASH_URL_ALLOW_HTTP")
@@ -123,8 +123,8 @@ SECRET_KEY = _secret_key()
 LAUNCHER_KEY = hmac.digest(SECRET_KEY.encode(), b"kfdash.launcher", "sha256")  # signs the tokens of attempts
 INSTALLATION = hmac.digest(LAUNCHER_KEY, b"installation", "sha256").hex()[:12]  # tells our pods from those of others
 DEBUG = _flag("KFDASH_DEBUG")
-AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # who lets people in; empty: nobody logs in, on loopback alone
-_LOOPBACK = f"localhost,127.0.0.1,[::1],{os.environ.get('KFDASH_HOST', '')}"
+PUBLIC_URL = os.environ.get("KFDASH_PUBLIC_URL", "").rstrip("/")  # where people's browsers find it; https:// makes cookies secure
+_LOOPBACK = f"localhost,127.0.0.1,[::1],{os.environ.get('KFDASH_HOST', '')},{urlsplit(PUBLIC_URL).hostname or ''}"
 ALLOWED_HOSTS = [host.strip() for host in os.environ.get("KFDASH_ALLOWED_HOSTS", _LOOPBACK).split(",") if host.strip()]
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
@@ -225,8 +225,50 @@ SESSION_ENGINE = "access.sessions"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
-X_FRAME_OPTIONS = "SAMEORIGIN"
-APPEND_SLASH = True
+CSRF_FAILURE_VIEW = "access.views.entering.csrf_failure"
+LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "login", "home", "login"
+PASSWORD_RESET_TIMEOUT = 24 * 3600  # seconds that a link to set a password is good for
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}", "OPTIONS": options}
+    for name, options in (
+        ("UserAttributeSimilarityValidator", {}),
+        ("MinimumLengthValidator", {"min_length": 10}),
+        ("CommonPasswordValidator", {}),
+        ("NumericPasswordValidator", {}),
+    )
+]
+
+if PUBLIC_URL.startswith("https://"):  # TLS ends at a proxy that sends X-Forwarded-Proto
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_SSL_REDIRECT = True
+    SECURE_SSL_HOST = urlsplit(PUBLIC_URL).netloc
+    SECURE_REDIRECT_EXEMPT = ["^apis/."]  # clients in the cluster come without TLS
+    SECURE_HSTS_SECONDS = _number("KFDASH_HSTS_SECONDS", 365 * 24 * 3600)
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"] if PUBLIC_URL else []
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # other names of the domain, and lists in browsers, are its owner's matter
+
+
+def _mail(url: str) -> dict[str, object]:
+    """How letters are sent, from KFDASH_EMAIL_URL: smtp://user:password@host:587 (STARTTLS), smtps://…, or smtp+plain://…"""
+    parts = urlsplit(url)
+    if parts.scheme not in ("smtp", "smtps", "smtp+plain") or not parts.hostname:
+        raise ImproperlyConfigured("KFDASH_EMAIL_URL must look like smtp://user:password@mail.example.org:587.")
+    return {
+        "EMAIL_HOST": parts.hostname,
+        "EMAIL_PORT": parts.port or {"smtp": 587, "smtps": 465, "smtp+plain": 25}[parts.scheme],
+        "EMAIL_HOST_USER": unquote(parts.username or ""),
+        "EMAIL_HOST_PASSWORD": unquote(parts.password or ""),
+        "EMAIL_USE_TLS": parts.scheme == "smtp",
+        "EMAIL_USE_SSL": parts.scheme == "smtps",
+        "EMAIL_TIMEOUT": 10,
+    }
+
+
+EMAIL_URL = os.environ.get("KFDASH_EMAIL_URL", "")
+if EMAIL_URL:
+    globals().update(_mail(EMAIL_URL))
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = os.environ.get("KFDASH_EMAIL_FROM") or "kfdash@localhost"
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
@@ -238,7 +280,28 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "kfdash",
+X_FRAME_OPTIONS = "DENY"  # but for artifacts, which stand in our own frames
+APPEND_SLASH = True
+
+# --- who is let in (docs/access.md) ---
+
+AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # accounts, oidc, proxy; empty: nobody logs in, on loopback alone
+GROUP_RIGHTS = os.environ.get("KFDASH_GROUP_RIGHTS", "")  # ml-admins=administer, data=run, *=view
+PROXY_USER_HEADER = os.environ.get("KFDASH_PROXY_USER_HEADER", "")
+PROXY_GROUPS_HEADER = os.environ.get("KFDASH_PROXY_GROUPS_HEADER", "")
+PROXY_ADDRESSES = os.environ.get("KFDASH_PROXY_ADDRESSES", "")  # from where these headers, and X-Forwarded-For, are believed
+OIDC_ISSUER = os.environ.get("KFDASH_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID = os.environ.get("KFDASH_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = os.environ.get("KFDASH_OIDC_CLIENT_SECRET", "")
+OIDC_SCOPES = os.environ.get("KFDASH_OIDC_SCOPES") or "openid profile email"
+OIDC_NAME_CLAIM = os.environ.get("KFDASH_OIDC_NAME_CLAIM") or "preferred_username"
+OIDC_GROUPS_CLAIM = os.environ.get("KFDASH_OIDC_GROUPS_CLAIM") or "groups"
+OIDC_TITLE = os.environ.get("KFDASH_OIDC_TITLE") or urlsplit(OIDC_ISSUER).hostname or ""  # on the button
+SERVICE_ACCOUNTS = os.environ.get("KFDASH_SERVICE_ACCOUNTS", "")  # team-a/default=run, team-b/*=view
+TOKEN_AUDIENCE = os.environ.get("KFDASH_TOKEN_AUDIENCE") or "pipelines.kubeflow.org"  # of service accounts' tokens
     "VERSION": "v1",
+SESSION_COOKIE_NAME = "kfdash_session"
+SESSION_COOKIE_AGE = _number("KFDASH_SESSION_HOURS", 24 * 14) * 3600
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # what is unset is left out of every answer
 }

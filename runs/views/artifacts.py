@@ -12,6 +12,7 @@ from itertools import chain
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.http import content_disposition_header
+from django.views.decorators.clickjacking import xframe_options_sameorigin
 from django.views.decorators.http import require_safe
 
 from kfdash.wire.streaming import stream
@@ -102,6 +103,7 @@ def _users_of(artifact: Artifact) -> list[tuple[ArtifactUse, str]]:
 
 
 @require_safe
+@xframe_options_sameorigin  # our pages show it in a sandboxed frame
 def artifact_content(request: HttpRequest, artifact_id: int) -> HttpResponseBase:
     """An output's bytes for a frame (HTML) or an image; nothing else is shown as itself."""
     artifact = get_object_or_404(Artifact, pk=artifact_id)
