@@ -10,9 +10,11 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import task_prerun
+from celery.signals import task_failure, task_prerun
 from django.db import close_old_connections
 from kombu import Exchange, Queue
+
+from kfdash import trouble
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kfdash.settings")
 
@@ -36,6 +38,12 @@ app.conf.update(
     broker_transport_options={"global_keyprefix": "kfdash:celery:", "socket_keepalive": True},
 )
 app.autodiscover_tasks(["runs", "pipelines"], related_name="jobs")
+
+
+@task_failure.connect
+def _count_mistakes(exception: BaseException, **about: Any) -> None:
+    """A job that broke off: what is in the way is counted by the jobs themselves."""
+    trouble.met(exception)
 
 
 @task_prerun.connect

@@ -16,9 +16,7 @@ disable_created_metrics()  # a further line for each, of no use to anybody
 
 PART = Gauge("kfdash_part_info", "This process: always 1.", ["part", "version"])
 LEADING = Gauge("kfdash_leading", "1 in the observer that leads, 0 in others.")
-ERRORS = Counter(
-    "kfdash_errors", "What could not be done, by what was in the way (mistake: kfdash's own).", ["part", "kind"]
-)
+ERRORS = Counter("kfdash_errors", "What could not be done, by what was in the way (mistake: kfdash's own).", ["part", "kind"])
 
 DRIVES = Histogram("kfdash_drive_seconds", "Time to fold facts into a run, in one transaction.", buckets=_SHORT)
 FACTS = Counter("kfdash_facts", "Facts that were folded into runs.", ["fact"])

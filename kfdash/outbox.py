@@ -23,6 +23,7 @@ import redis
 from django.conf import settings
 from django.db import transaction
 
+from kfdash import trouble
 from kfdash.celery import app
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,8 @@ def _kept(name: str) -> str:
 
 def _send(job: str, args: Sequence[Any]) -> None:
     try:
-        app.send_task(job, args=list(args), queue=QUEUES.get(job, "io"), retry=False)
+        sent = {"sent": time.time()}  # by it one sees how old a queue is
+        app.send_task(job, args=list(args), queue=QUEUES.get(job, "io"), retry=False, headers=sent)
     except Exception as error:  # kombu raises what its transport raises; rows are the truth, so none may reach the caller
+        trouble.met(error, "redis")
         log.warning("Job %s was not sent (%s: %s); the next tick sends it again.", job, type(error).__name__, error)

@@ -26,6 +26,7 @@ from kfdash import __version__
 EVERY = 5.0  # seconds between two beats
 LATE = 13.0  # seconds after which a process that was not heard of counts as gone: two beats and a moment
 FORGOTTEN = 3600  # seconds after which nothing is known of it any more
+_MOST_TROUBLES = 8  # kinds
 _PARTS = "kfdash:parts"  # part, machine and pid → what it told, with the time of Redis
 _METRICS = "kfdash:metrics:"  # of the processes of `kfdash up`, for the one listener there
 _BEAT = """
@@ -122,6 +123,13 @@ def part() -> str:
 def tell(**about: Any) -> None:
     """What else this process tells of itself, from the next beat on: values are JSON."""
     _self.more.update(about)
+
+
+def trouble(kind: str, says: str) -> None:
+    """What this process could not do just now, with the next beat; `says` is for people."""
+    known = _self.more.setdefault("troubles", {})
+    if kind in known or len(known) < _MOST_TROUBLES:
+        known[kind] = {"at": now(), "says": says}
 
 
 def leave() -> None:

@@ -142,6 +142,7 @@ INSTALLED_APPS = [
     "runs",
 ]
 MIDDLEWARE = [
+    "kfdash.answered.AnsweredMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "kfdash.access.SameSiteMiddleware",
@@ -314,6 +315,9 @@ METRICS_BIND = os.environ.get("KFDASH_METRICS_BIND", "")  # address:port of /met
 EMBEDDED = _flag("KFDASH_EMBEDDED")  # set by `kfdash up` for its parts
 
 LOG_LEVEL = os.environ.get("KFDASH_LOG_LEVEL", "WARNING").upper()
+LOG_FORMAT = os.environ.get("KFDASH_LOG_FORMAT", "line").lower()
+if LOG_FORMAT not in ("line", "json"):
+    raise ImproperlyConfigured(f"KFDASH_LOG_FORMAT is {LOG_FORMAT!r}; it may be: line, json.")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -322,8 +326,10 @@ LOGGING = {
             "()": "kfdash.console.OneLine",
             "format": "%(asctime)s %(levelname)-7s %(processName)s %(name)s: %(message)s",
             "datefmt": "%H:%M:%S",
-        }
+        },
+        "json": {"()": "kfdash.console.Json"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
+    "loggers": {"kfdash.requests": {"level": "INFO" if LOG_FORMAT == "json" else LOG_LEVEL}},
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils import timezone
 
+from kfdash import logcontext, trouble
 from pipelines import specifications
 from runs import models
 from runs.engine.model import AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Kind, Values
@@ -21,11 +22,16 @@ def carry_out(order_id: int) -> None:
     The claim's name is fixed by the attempt, so that an order that comes twice makes no second one.
     """
     order = open_order(order_id)
-    if order is None:
-        return
+    if order is not None:
+        with logcontext.about(run=order.run_id, task=order.path, attempt=order.attempt):
+            _carry_out(order)
+
+
+def _carry_out(order: models.Order) -> None:
     try:
         fact = _fact(order)
     except ExecutorUnavailable as error:
+        trouble.met(error)
         put_off([order], str(error))
         return
     tell(order, fact)

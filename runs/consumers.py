@@ -22,7 +22,7 @@ from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.utils import timezone
 
-from kfdash import live
+from kfdash import live, metrics
 from runs import logs, logstore, models
 from runs.engine import model as engine
 from runs.executors.base import LogLine
@@ -44,6 +44,23 @@ _RUN_COLUMNS = ("id", "state", "reason", "stop", "paused", "started_at", "finish
 class JsonConsumer(AsyncJsonWebsocketConsumer):
     """A socket that speaks JSON: what is none closes it, with the code for data that are not what they should be."""
 
+    page = ""  # whose socket it is, in what is counted
+    _counted = False
+
+    async def accept(self, *args: Any, **options: Any) -> None:
+        await super().accept(*args, **options)
+        self._counted = True
+        metrics.SOCKETS.labels(self.page).inc()
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        if self._counted:
+            metrics.SOCKETS.labels(self.page).dec()
+        await super().websocket_disconnect(message)
+
+    async def send_json(self, content: Any, close: bool = False) -> None:
+        metrics.MESSAGES.labels(self.page).inc()
+        await super().send_json(content, close)
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None, **kwargs: Any) -> None:
         try:
             content = json.loads(text_data or "")
@@ -55,6 +72,8 @@ class JsonConsumer(AsyncJsonWebsocketConsumer):
 
 class RunConsumer(JsonConsumer):
     """One page of one run."""
+
+    page = "run"
 
     async def connect(self) -> None:
         self.run_id = str(self.scope["url_route"]["kwargs"]["run_id"])
@@ -217,6 +236,8 @@ class _Followed:
 
 class RunsConsumer(JsonConsumer):
     """A list of runs: `{"type": "runs.changed", "runs": [ids]}`, gathered to at most four messages a second."""
+
+    page = "runs"
 
     async def connect(self) -> None:
         self.changed: dict[str, None] = {}

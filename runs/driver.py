@@ -7,7 +7,7 @@ computes and writes; it never waits for anything outside the database. Orders an
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from kfdash import live, outbox
+from kfdash import live, metrics, outbox
 from pipelines import specifications
 from pipelines.spec.model import ROOT, PipelineSpec
 from runs import caching, models
@@ -108,6 +108,12 @@ def _begin(run_id: str) -> _Drive | None:
         return None
     spec = specifications.load(row.specification_id)
     return _Drive(row, spec, run_value(row, most_iterations=settings.MOST_ITERATIONS))
+
+
+def _count_ends(changed: Mapping[str, engine.Task], before: Mapping[str, engine.Task | None]) -> None:
+    for path, task in changed.items():
+        if task.state.is_final and not task.kind.is_group and ((old := before[path]) is None or not old.state.is_final):
+            metrics.STEPS.labels("CACHED" if task.cached_from else task.state.value).inc()
 
 
 class _Drive:
@@ -213,6 +219,7 @@ class _Drive:
         self._save_uses(changed, before)
         self._save_cache_entries(changed, before)
         self._save_events()
+        transaction.on_commit(lambda: _count_ends(changed, before))
         orders = self._save_orders(now)
         self._save_run(now)
         if orders:
@@ -297,6 +304,8 @@ class _Drive:
 
     def _note_state(self, state: engine.State, now: datetime) -> None:
         if self.row.state != state:
+            if state.is_final:
+                transaction.on_commit(metrics.ENDED.labels(state.value).inc)
             entry = {"update_time": now.isoformat(), "state": state.value}
             self.row.state_history = [*self.row.state_history, entry]
             self.row.state = state.value

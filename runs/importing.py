@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.utils import timezone
 
+from kfdash import logcontext
 from pipelines import specifications
 from pipelines.spec import paths
 from pipelines.spec.model import ImporterSpec
@@ -20,8 +21,9 @@ _LOOKED_AT = 200  # newest artifacts of one URI that are compared for reuse
 def carry_out(order_id: int) -> None:
     """Carries out the order to start an importer; one that was carried out already, or is gone, is left alone."""
     if order := open_order(order_id):
-        tell(order, _fact(order))
-        done([order])
+        with logcontext.about(run=order.run_id, task=order.path, attempt=order.attempt):
+            tell(order, _fact(order))
+            done([order])
 
 
 def _fact(order: models.Order) -> Fact:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 import redis
 from celery import Task, shared_task
 from django.db import OperationalError, close_old_connections
 
-from kfdash import outbox
+from kfdash import logcontext, metrics, outbox, trouble
 from runs import claims, dispatch, driver, importing, removal, vanished
 from runs.facts import decode
 
@@ -29,6 +30,7 @@ def _patience(what: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, redis.RedisError, outbox.NotHandedOver) as error:
+        trouble.met(error)
         _say(what, str(error))
         close_old_connections()
 
@@ -44,12 +46,13 @@ def _say(what: str, why: str) -> None:
 @shared_task(name="runs.jobs.drive_run", ignore_result=True)
 def drive_run(run_id: str) -> None:
     """Queue `drive`: folds the facts that wait for a run into it."""
-    with _patience(f"Run {run_id} could not be driven"):
+    with logcontext.about(run=run_id), _patience(f"Run {run_id} could not be driven"):
         taken = outbox.take(run_id)
         if not taken.facts:  # an earlier drive had them: this message came twice
             return
         try:
-            driver.drive(run_id, *[decode(fact) for fact in taken.facts])
+            with metrics.DRIVES.time():
+                driver.drive(run_id, *[decode(fact) for fact in taken.facts])
         except OperationalError:  # the database is locked, full or away
             outbox.give_back(taken)
             raise
@@ -59,6 +62,8 @@ def drive_run(run_id: str) -> None:
             raise
         outbox.settle(taken)
         _mistakes.pop(run_id, None)
+        for kind, count in Counter(fact["fact"] for fact in taken.facts).items():
+            metrics.FACTS.labels(kind).inc(count)
 
 
 def _mistaken(run_id: str, mistake: Exception) -> None:

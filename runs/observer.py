@@ -20,7 +20,7 @@ from django.db import close_old_connections
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from kfdash import outbox, pulse
+from kfdash import logcontext, metrics, outbox, pulse, trouble
 from runs import logs, models
 from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
@@ -56,10 +56,16 @@ def main(stop: threading.Event, lead: Lead) -> None:
     ticks = 0
     while not stop.wait(_TICK):
         pulse.turned()
+        _say_whether(lead)
         if lead.wait(_TICK):
             _guarded(lambda n=ticks: lead.confirmed() and tick(n, lead.holds))
             ticks += 1
     keeper.join(_LET_GO_WITHIN)
+
+
+def _say_whether(lead: Lead) -> None:
+    pulse.tell(leads=lead.holds())
+    metrics.LEADING.set(lead.holds())
 
 
 def _observe(stop: threading.Event, lead: Lead) -> None:
@@ -72,9 +78,11 @@ def _observe(stop: threading.Event, lead: Lead) -> None:
                     pass
                 hand_on(batch, gatherer)
         except ExecutorUnavailable as error:
+            trouble.met(error)
             log.warning("%s Observing again in a moment.", error)
             stop.wait(1)
         except Exception as error:  # whatever it is: without this thread nothing would be seen until the next look
+            trouble.met(error)
             log.error("Observing broke off (%s: %s); it begins again in a moment.", type(error).__name__, error)
             _missed.set()
             stop.wait(1)
@@ -141,8 +149,10 @@ def hand_on(batch: Sequence[Observation], gatherer: Gatherer | None = None) -> N
 def _hand_over(run_id: str, facts: list[dict[str, Any]]) -> None:
     """What Redis does not take is asked for again: the executor keeps it."""
     try:
-        outbox.hand_over(run_id, facts)
+        with logcontext.about(run=run_id):
+            outbox.hand_over(run_id, facts)
     except outbox.NotHandedOver as error:
+        trouble.met(error)
         if not _missed.is_set():
             log.warning("%s It is asked for again.", error)
         _missed.set()
@@ -153,10 +163,11 @@ def tick(number: int, leads: Callable[[], bool] = lambda: True) -> None:
 
     `leads` is asked before each look: one that was held up meanwhile may lead no more.
     """
-    for look in _looks(number):
-        if not leads():
-            return
-        look()
+    with metrics.TICKS.time():
+        for look in _looks(number):
+            if not leads():
+                return
+            look()
 
 
 def _looks(number: int) -> Iterator[Callable[[], None]]:
@@ -180,6 +191,8 @@ def look_at_executor() -> None:
     try:
         resync(timedelta() if missed else _LATE)
         order_again()
+        metrics.RESYNC.set_to_current_time()
+        pulse.tell(resynced=time.time())
     except Exception:
         _missed.set()
         raise
@@ -275,6 +288,7 @@ def _guarded(look: Any) -> None:
     try:
         look()
     except (ExecutorUnavailable, DatabaseError, redis.RedisError, outbox.NotHandedOver) as error:
+        trouble.met(error)
         log.warning("The tick could not be carried out (%s: %s); it is tried again.", type(error).__name__, error)
         close_old_connections()
         time.sleep(0.5)

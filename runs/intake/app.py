@@ -17,6 +17,7 @@ from typing import Any
 
 from django.conf import settings
 
+from kfdash import logcontext, metrics, trouble
 from runs.engine.model import AttemptFailed
 from runs.execution.result import RESULT_LIMIT
 from runs.intake import inputs, outputs, telling
@@ -48,7 +49,7 @@ class Intake:
         self.budget = outputs.Budget()
         self._large = asyncio.Semaphore(2)
         self._taken_until: dict[str, float] = {}  # attempt → until when its log is taken without another look
-        self._calls: dict[tuple[str, str], Callable[[Request, Claims], Awaitable[None]]] = {
+        self.calls: dict[tuple[str, str], Callable[[Request, Claims], Awaitable[None]]] = {
             ("GET", "/v1/order"): self.order,
             ("GET", "/v1/artifact"): self.fetch,
             ("PUT", "/v1/artifact"): self.store,
@@ -64,10 +65,11 @@ class Intake:
             await request.answer(200, {"ok": True})
             return
         claims = claims_of(request.headers.get("authorization", ""))
-        call = self._calls.get((request.method, request.path))
+        call = self.calls.get((request.method, request.path))
         if call is None:
             raise Refused(404, f"There is no {request.method} {request.path} here.")
-        await call(request, claims)
+        with logcontext.about(run=claims.run_id, task=claims.path, attempt=claims.number):
+            await call(request, claims)
 
     async def order(self, request: Request, claims: Claims) -> None:
         """GET /v1/order; with ?begun=1 from a launcher that was started again."""
@@ -202,8 +204,24 @@ async def application(scope: Mapping[str, Any], receive: Receive, send: Send) ->
     if scope["type"] != "http":
         return
     request = Request(scope, receive, send)
-    with contextlib.suppress(Gone):
-        await _answered(request)
+    began = time.perf_counter()
+    try:
+        with contextlib.suppress(Gone):
+            await _answered(request)
+    finally:
+        _count(request, time.perf_counter() - began)
+
+
+def _count(request: Request, seconds: float) -> None:
+    name = request.path.removeprefix("/v1/")
+    if (request.method, request.path) not in _intake().calls:
+        name = "other"
+    elif name == "artifact":
+        name = "fetch" if request.method == "GET" else "store"
+    metrics.CALLS.labels(name, str(request.status or "gone")).inc()
+    metrics.CALL_TIMES.labels(name).observe(seconds)
+    if request.received:
+        metrics.RECEIVED.labels(name).inc(request.received)
 
 
 async def _answered(request: Request) -> None:
@@ -215,7 +233,8 @@ async def _answered(request: Request) -> None:
         await _refuse(request, Refused(502, str(error)))
     except (Gone, asyncio.CancelledError):
         raise
-    except Exception:
+    except Exception as error:
+        trouble.met(error)
         log.exception("A call of a pod failed: %s %s", request.method, request.path)
         await _refuse(request, Refused(500, "kfdash made a mistake with this request; its log says which."))
 

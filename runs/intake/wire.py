@@ -41,6 +41,7 @@ class Request:
         self._receive, self._send = receive, send
         self._read_all = self.headers.get("content-length", "0") == "0" and "transfer-encoding" not in self.headers
         self.answered = False
+        self.status, self.received = 0, 0  # what was answered, and how many bytes came
 
     @property
     def length(self) -> int | None:
@@ -78,6 +79,7 @@ class Request:
             raise Gone
         self._read_all = not message.get("more_body", False)
         piece: bytes = message.get("body", b"")
+        self.received += len(piece)
         return piece
 
     async def drain(self, *, stranger: bool) -> None:
@@ -114,7 +116,7 @@ class Request:
         await self._put(b"", more=False)
 
     async def _begin(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        self.answered = True
+        self.answered, self.status = True, status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
 
     async def _put(self, piece: bytes, *, more: bool) -> None:

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from kfdash import outbox
+from kfdash import metrics, outbox
 from pipelines import specifications
 from pipelines.models import PipelineVersion, Specification
 from pipelines.spec.arguments import check_arguments, expand_macros
@@ -108,6 +108,7 @@ def launch_run(
         )
         models.Experiment.objects.filter(pk=experiment.pk).update(last_run_created_at=now)
         outbox.enqueue_drive(str(run.pk))
+        transaction.on_commit(metrics.LAUNCHED.inc)
     return run
 
 
