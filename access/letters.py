@@ -24,7 +24,7 @@ def can_send() -> bool:
 
 
 def send_password_link(email: str, *, origin: str) -> threading.Thread:
-    """Sends the link to whoever has this address and a password, if anybody. `origin` is used where KFDASH_PUBLIC_URL is not set."""
+    """Sends the link to whoever has this address and a password, if anybody. `origin` is for where KFDASH_PUBLIC_URL is not set."""
     thread = threading.Thread(target=_send, args=(email, settings.PUBLIC_URL or origin), daemon=True)
     thread.start()
     return thread

@@ -30,6 +30,17 @@ def _number(name: str, default: int) -> int:
         raise ImproperlyConfigured(f"{name} is {text!r}; it must be a whole number, such as {default}.") from None
 
 
+def _retention() -> str | tuple[int, int]:
+    """When the rules of retention are carried out: `hourly`, `off`, or hour and minute of each day, in UTC."""
+    text = os.environ.get("KFDASH_RETENTION", "").strip().lower() or "hourly"
+    if text in ("hourly", "off"):
+        return text
+    hour, colon, minute = text.partition(":")
+    if not (colon and hour.isdecimal() and minute.isdecimal() and int(hour) < 24 and int(minute) < 60):
+        raise ImproperlyConfigured(f"KFDASH_RETENTION is {text!r}; it must be hourly, off, or a time of the day such as 03:00.")
+    return int(hour), int(minute)
+
+
 def _runtime_dir() -> pathlib.Path:
     """The folder of the sockets: a short path (they may have about 100 bytes), ours alone, the same for each data folder."""
     if named := os.environ.get("KFDASH_RUNTIME_DIR"):
@@ -65,6 +76,9 @@ KUBE_CONTEXT = os.environ.get("KFDASH_KUBE_CONTEXT", "")  # empty: the kubeconfi
 POD_NAMESPACE = os.environ.get("KFDASH_POD_NAMESPACE", "")  # empty: the context's
 IMAGE = os.environ.get("KFDASH_IMAGE") or f"kfdash:{__version__}"  # of the launcher beside each step
 LAUNCHER_URL = os.environ.get("KFDASH_LAUNCHER_URL", "")  # `kfdash up` finds it where it is not set
+PODS_CALL = LAUNCHER_URL != "none"  # else they and kfdash meet in the bucket of PIPELINE_ROOT
+LAUNCHER_BIND = os.environ.get("KFDASH_LAUNCHER_BIND") or ("0.0.0.0:8001" if PODS_CALL else "127.0.0.1:0")
+INTAKE_URL = os.environ.get("KFDASH_INTAKE_URL", "")  # where our own parts reach the intake for pods that do not call
 POD_TEMPLATE = os.environ.get("KFDASH_POD_TEMPLATE", "")  # a YAML file
 RUN_POD_TEMPLATES = _flag("KFDASH_RUN_POD_TEMPLATES", True)  # runs may bring a template of their own
 POD_TTL = _number("KFDASH_POD_TTL", 3600)  # seconds that pods of steps that succeeded are kept
@@ -72,12 +86,15 @@ FAILED_POD_TTL = _number("KFDASH_FAILED_POD_TTL", 86400)
 START_TIMEOUT = _number("KFDASH_START_TIMEOUT", 3600)  # seconds that a pod may wait to be started
 KFP_OVERLAY = _flag("KFDASH_KFP_OVERLAY", True)  # lay kfp's packages beside steps, so that they install none
 RESULTS_ROOT = _results_root(PIPELINE_ROOT)  # where the documents lie that say how attempts ended
+MAIL_ROOT = f"{PIPELINE_ROOT.partition('?')[0].rstrip('/')}/.mail"  # where pods meet kfdash that cannot call it
 
 # --- limits ---
 
 UPLOAD_LIMIT = 32 * 1024 * 1024  # bytes of a package, and of what an archive holds
 MOST_ITERATIONS = _number("KFDASH_MOST_ITERATIONS", 10_000)
 STOP_GRACE = _number("KFDASH_STOP_GRACE", 30)  # seconds between SIGTERM and SIGKILL
+
+RETENTION = _retention()
 
 # --- packages by URL ---
 
@@ -86,7 +103,6 @@ URL_DOMAINS = [
     "s3.amazonaws.com",
     "github.com",
     "raw.githubusercontent.com",
-MAIL_ROOT = f"{PIPELINE_ROOT.partition('?')[0].rstrip('/')}/.mail"  # where pods meet kfdash that cannot call it
     *(host.strip().lower() for host in os.environ.get("KFDASH_URL_DOMAINS", "").split(",") if host.strip()),
 ]
 URL_ALLOW_HTTP = _flag("KFDASH_URL_ALLOW_HTTP")
@@ -222,7 +238,28 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 DATA_UPLOAD_MAX_MEMORY_SIZE = UPLOAD_LIMIT + 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 4 * 1024 * 1024
+X_FRAME_OPTIONS = "DENY"  # but for artifacts, which stand in our own frames
+APPEND_SLASH = True
+
+# --- who is let in (docs/access.md) ---
+
+AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # accounts, oidc, proxy; empty: nobody logs in, on loopback alone
+GROUP_RIGHTS = os.environ.get("KFDASH_GROUP_RIGHTS", "")  # ml-admins=administer, data=run, *=view
+PROXY_USER_HEADER = os.environ.get("KFDASH_PROXY_USER_HEADER", "")
+PROXY_GROUPS_HEADER = os.environ.get("KFDASH_PROXY_GROUPS_HEADER", "")
+PROXY_ADDRESSES = os.environ.get("KFDASH_PROXY_ADDRESSES", "")  # from where these headers, and X-Forwarded-For, are believed
+OIDC_ISSUER = os.environ.get("KFDASH_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID = os.environ.get("KFDASH_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = os.environ.get("KFDASH_OIDC_CLIENT_SECRET", "")
+OIDC_SCOPES = os.environ.get("KFDASH_OIDC_SCOPES") or "openid profile email"
+OIDC_NAME_CLAIM = os.environ.get("KFDASH_OIDC_NAME_CLAIM") or "preferred_username"
+OIDC_GROUPS_CLAIM = os.environ.get("KFDASH_OIDC_GROUPS_CLAIM") or "groups"
+OIDC_TITLE = os.environ.get("KFDASH_OIDC_TITLE") or urlsplit(OIDC_ISSUER).hostname or ""  # on the button
+SERVICE_ACCOUNTS = os.environ.get("KFDASH_SERVICE_ACCOUNTS", "")  # team-a/default=run, team-b/*=view
+TOKEN_AUDIENCE = os.environ.get("KFDASH_TOKEN_AUDIENCE") or "pipelines.kubeflow.org"  # of service accounts' tokens
 SESSION_ENGINE = "access.sessions"
+SESSION_COOKIE_NAME = "kfdash_session"
+SESSION_COOKIE_AGE = _number("KFDASH_SESSION_HOURS", 24 * 14) * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 CSRF_COOKIE_SAMESITE = "Lax"
@@ -247,7 +284,7 @@ if PUBLIC_URL.startswith("https://"):  # TLS ends at a proxy that sends X-Forwar
     SECURE_HSTS_SECONDS = _number("KFDASH_HSTS_SECONDS", 365 * 24 * 3600)
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 CSRF_TRUSTED_ORIGINS = [f"{urlsplit(PUBLIC_URL).scheme}://{urlsplit(PUBLIC_URL).netloc}"] if PUBLIC_URL else []
-SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # other names of the domain, and lists in browsers, are its owner's matter
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]  # HSTS for other names, and lists in browsers: their owner's matter
 
 
 def _mail(url: str) -> dict[str, object]:
@@ -281,28 +318,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "kfdash",
-X_FRAME_OPTIONS = "DENY"  # but for artifacts, which stand in our own frames
-APPEND_SLASH = True
-
-# --- who is let in (docs/access.md) ---
-
-AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # accounts, oidc, proxy; empty: nobody logs in, on loopback alone
-GROUP_RIGHTS = os.environ.get("KFDASH_GROUP_RIGHTS", "")  # ml-admins=administer, data=run, *=view
-PROXY_USER_HEADER = os.environ.get("KFDASH_PROXY_USER_HEADER", "")
-PROXY_GROUPS_HEADER = os.environ.get("KFDASH_PROXY_GROUPS_HEADER", "")
-PROXY_ADDRESSES = os.environ.get("KFDASH_PROXY_ADDRESSES", "")  # from where these headers, and X-Forwarded-For, are believed
-OIDC_ISSUER = os.environ.get("KFDASH_OIDC_ISSUER", "").rstrip("/")
-OIDC_CLIENT_ID = os.environ.get("KFDASH_OIDC_CLIENT_ID", "")
-OIDC_CLIENT_SECRET = os.environ.get("KFDASH_OIDC_CLIENT_SECRET", "")
-OIDC_SCOPES = os.environ.get("KFDASH_OIDC_SCOPES") or "openid profile email"
-OIDC_NAME_CLAIM = os.environ.get("KFDASH_OIDC_NAME_CLAIM") or "preferred_username"
-OIDC_GROUPS_CLAIM = os.environ.get("KFDASH_OIDC_GROUPS_CLAIM") or "groups"
-OIDC_TITLE = os.environ.get("KFDASH_OIDC_TITLE") or urlsplit(OIDC_ISSUER).hostname or ""  # on the button
-SERVICE_ACCOUNTS = os.environ.get("KFDASH_SERVICE_ACCOUNTS", "")  # team-a/default=run, team-b/*=view
-TOKEN_AUDIENCE = os.environ.get("KFDASH_TOKEN_AUDIENCE") or "pipelines.kubeflow.org"  # of service accounts' tokens
     "VERSION": "v1",
-SESSION_COOKIE_NAME = "kfdash_session"
-SESSION_COOKIE_AGE = _number("KFDASH_SESSION_HOURS", 24 * 14) * 3600
     "SERVE_INCLUDE_SCHEMA": False,
     "COMPONENT_NO_READ_ONLY_REQUIRED": True,  # what is unset is left out of every answer
 }
