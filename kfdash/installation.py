@@ -86,7 +86,11 @@ def listen_for_launchers() -> socket.socket:
     """The listening socket for what pods tell; from now on KFDASH_LAUNCHER_URL says where they reach it. Raises CannotStart."""
     host, port = launcher_bind()
     listening = listen(host, port, setting="KFDASH_LAUNCHER_BIND")
-    _tell_launcher_url(host, listening.getsockname()[1])
+    port = listening.getsockname()[1]
+    if settings.PODS_CALL:
+        _tell_launcher_url(host, port)
+    elif not settings.INTAKE_URL:
+        settings.INTAKE_URL = os.environ["KFDASH_INTAKE_URL"] = f"http://127.0.0.1:{port}"
     return listening
 
 

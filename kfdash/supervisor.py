@@ -276,8 +276,10 @@ class Supervisor:
             return
         if answer.split(b" ")[1:2] == [b"500"]:
             print("note: the first page shows an error; the lines above say which.", file=sys.stderr, flush=True)
-        if self.launchers is not None:
+        if self.launchers is not None and settings.PODS_CALL:
             print(f"Pods reach this machine at {settings.LAUNCHER_URL} (KFDASH_LAUNCHER_URL).", flush=True)
+        elif self.launchers is not None:
+            print(f"Pods do not call this machine (KFDASH_LAUNCHER_URL); they meet it in {settings.MAIL_ROOT}.", flush=True)
         print(f"ready {self.address}", flush=True)
         if self.demo:
             command = [sys.executable, "-m", "kfdash.cli", "sample", self.address]

@@ -22,6 +22,7 @@ from runs.intake.inputs import here, own_path
 from runs.intake.rights import Reach
 from runs.intake.threads import with_files
 from runs.intake.wire import Refused
+from runs.launcher.mail import MOST_IN_ONE
 from runs.store import explained, open_store
 from runs.stores import store_options
 
@@ -170,7 +171,8 @@ def places(files: Sequence[Json], reach: Reach) -> list[str]:
     if total > settings.STEP_OUTPUT_MIB * 2**20:
         raise Refused(413, too_large())
     urls = [here(file["uri"], file["name"]) for file in files]
-    elsewhere = [i for i, file in enumerate(files) if not file["uri"].startswith(STORE) and file["size"] <= SIGNED_UP_TO]
+    largest = SIGNED_UP_TO if settings.PODS_CALL else MOST_IN_ONE
+    elsewhere = [i for i, file in enumerate(files) if not file["uri"].startswith(STORE) and file["size"] <= largest]
     keys = [_key(files[i]["uri"], files[i]["name"]) for i in elsewhere]
     found = outside.signed(files[elsewhere[0]]["uri"], reach.pipeline_root, "PUT", keys) if elsewhere else []
     for i, url in zip(elsewhere, found, strict=False):

@@ -65,7 +65,7 @@ def claims_of(authorization: str) -> Claims:
 def living(claims: Claims, *, for_log: bool = False) -> models.Attempt:
     """The attempt's row, while it is under way (or ended lately, for its log). Raises Refused (410)."""
     row = _row(claims)
-    if row is None or (row.phase == Phase.ENDED and not (for_log and _lately(row))):
+    if row is None or (row.phase == Phase.ENDED and not (for_log and (claims.late or _lately(row)))):
         raise Refused(410, OVER)
     return row
 

@@ -18,7 +18,7 @@ _TIMEOUT = 60.0  # seconds without a byte
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two tries
 _IDLE = 30.0  # seconds after which a connection is not trusted: the other side, or something between, may have let it go
 _PIECE = 256 * 1024  # bytes
-_OUTSIDE = 600.0  # seconds for which a bucket is tried: an address that pods cannot reach is not reached later either
+OUTSIDE = 600.0  # seconds for which a bucket is tried: an address that pods cannot reach is not reached later either
 _BROKEN = (OSError, http.client.HTTPException)
 
 
@@ -89,10 +89,10 @@ class Line:
         except ValueError:
             raise Refused(502, f"What answers at {self.address} is not kfdash: KFDASH_LAUNCHER_URL leads elsewhere.") from None
 
-    def fetch(self, url: str, into: Callable[[], IO[bytes]], progress: Callable[[int], None]) -> None:
+    def fetch(self, url: str, into: Callable[[], IO[bytes]], progress: Callable[[int], None], *, patience: float = OUTSIDE) -> None:
         """Writes what lies at an address, of the intake or signed, into a file that `into` opens anew for each try.
 
-        Raises Refused, Unanswered, OSError for the file.
+        A signed one is tried for `patience` seconds. Raises Refused, Unanswered, OSError for the file.
         """
 
         def once() -> None:
@@ -110,19 +110,22 @@ class Line:
                 if length is not None and done != length:
                     raise http.client.IncompleteRead(b"", length - done)
 
-        self._again(once, None if url.startswith("/") else _OUTSIDE)
+        self._again(once, None if url.startswith("/") else patience)
 
-    def send(self, url: str, source: Callable[[], IO[bytes]], size: int) -> None:
-        """Puts a file of `size` bytes at an address, of the intake or signed. Raises Refused, Unanswered, OSError for the file."""
+    def send(self, url: str, source: Callable[[], IO[bytes]], size: int, *, patience: float = OUTSIDE) -> None:
+        """Puts a file of `size` bytes at an address, of the intake or signed: that one is tried for `patience` seconds.
+
+        Raises Refused, Unanswered, OSError for the file.
+        """
 
         def once() -> None:
             with contextlib.ExitStack() as opened:
                 with _own_file():
                     file = opened.enter_context(source())
-                with self._asked("PUT", url, _Source(file), {"Content-Length": str(size)}):
+                with self._asked("PUT", url, _Source(file), {"Content-Length": str(size), **headers_of(url)}):
                     pass
 
-        self._again(once, None if url.startswith("/") else _OUTSIDE)
+        self._again(once, None if url.startswith("/") else patience)
 
     # --- one try ---
 
@@ -196,6 +199,12 @@ class Line:
         if (connection := getattr(self._local, "connection", None)) is not None:
             connection.close()
         self._local.connection = self._local.place = None
+
+
+def headers_of(url: str) -> dict[str, str]:
+    """What a store wants to be told with a file that is put at a signed address: Azure only."""
+    query = urlsplit(url).query
+    return {"x-ms-blob-type": "BlockBlob"} if "sig=" in query and "sv=" in query else {}
 
 
 def _refusal(status: int, reason: str, text: bytes) -> Refused:

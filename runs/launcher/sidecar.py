@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from runs.launcher import inputs
 from runs.launcher.asking import Line, Refused, Unanswered
 from runs.launcher.logs import LogSender
+from runs.launcher.mail import NOWHERE, MailLine
 from runs.launcher.volume import Ended, Volume
 
 if TYPE_CHECKING:
@@ -47,8 +48,10 @@ class Sidecar:
         self._attempt, self._overlay = attempt, overlay
         self._ending = threading.Event()
         self.began = now()
-        token = pathlib.Path(token_file).read_text().strip()
-        self.line = Line(address, token)
+        if address == NOWHERE:
+            self.line: Line = MailLine(token_file)
+        else:
+            self.line = Line(address, pathlib.Path(token_file).read_text().strip())
 
     def run(self) -> int:
         """All of it; the exit code."""
@@ -111,7 +114,11 @@ class Sidecar:
         """The order, and what else was told with it. Raises Refused, also for one that cannot be read."""
         loading = threading.Thread(target=_load, daemon=True)
         loading.start()
-        told = self.line.call("GET", "/v1/order?begun=1" if begun else "/v1/order")
+        try:
+            told = self.line.call("GET", "/v1/order?begun=1" if begun else "/v1/order")
+        except Unanswered as error:  # only where there is no intake to ask
+            self._tell(self._failure(str(error), "inputs"))
+            raise Refused(502, str(error)) from None
         loading.join()
         from runs.execution.attempt import AttemptOrder  # noqa: PLC0415  # loaded meanwhile
 

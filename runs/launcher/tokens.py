@@ -21,13 +21,17 @@ class TokenRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Which attempt the bearer is, until when (Unix seconds)."""
+    """Which attempt the bearer is, until when (Unix seconds).
+
+    `late` is of our own making: the log is taken however long ago the attempt ended, for it was read late.
+    """
 
     attempt: str
     run_id: str
     path: str
     number: int
     expires: int
+    late: bool = False
 
 
 def issue(key: bytes, claims: Claims) -> str:

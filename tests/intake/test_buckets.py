@@ -26,6 +26,7 @@ from runs import models, results
 from runs.engine.model import Phase, Values
 from runs.execution.result import Result
 from runs.intake import outside
+from runs.launcher import asking
 from runs.store import open_store
 from runs.stores import store_options
 from tests.buckets import KEYS
@@ -242,7 +243,7 @@ def test_large_files_go_through_here_in_parts_whatever_the_store_can_sign(
     assert large.startswith("/v1/artifact?")
 
 
-def test_azure_takes_no_signed_uploads_because_they_need_a_header_of_its_own(
+def test_azure_takes_signed_uploads_with_the_header_that_the_launcher_sends(
     place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = base64.b64encode(b"k" * 32).decode()
@@ -251,7 +252,8 @@ def test_azure_takes_no_signed_uploads_because_they_need_a_header_of_its_own(
     store_options.cache_clear()
     (address,) = outside.signed("az://box/x", "", "GET", ["x/a b"])
     assert address.startswith("https://account.blob.core.windows.net/box/x/a%20b?")
-    assert outside.signed("az://box/x", "", "PUT", ["x/a b"]) == []
+    (address,) = outside.signed("az://box/x", "", "PUT", ["x/a b"])
+    assert asking.headers_of(address) == {"x-ms-blob-type": "BlockBlob"}
 
 
 def test_a_store_without_credentials_signs_nothing(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,14 +80,18 @@ class Client:
 
     def lines(self, path: str, *, query: Mapping[str, Json], read: float) -> Iterator[bytes]:
         """Lines of an answer that goes on for long: a watch, or a log; `read` seconds of silence end it. Raises as `request`."""
-        response = self._send("GET", path, query, None, "", "application/json", stream=True, read=read)
         rest = b""
+        for piece in self.pieces(path, query=query, read=read):
+            *whole, rest = (rest + piece).split(b"\n")
+            yield from whole
+        if rest:
+            yield rest
+
+    def pieces(self, path: str, *, query: Mapping[str, Json], read: float) -> Iterator[bytes]:
+        """The same in pieces as they arrive."""
+        response = self._send("GET", path, query, None, "", "application/json", stream=True, read=read)
         try:
-            for piece in response.stream(65536, decode_content=True):
-                *whole, rest = (rest + piece).split(b"\n")
-                yield from whole
-            if rest:
-                yield rest
+            yield from response.stream(65536, decode_content=True)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ExecutorUnavailable(f"The connection to the Kubernetes API broke off: {error}.") from None
         finally:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runs.launcher.mail import NOWHERE
 from runs.store import StoreOptions
 
 Json = Any
@@ -16,11 +17,13 @@ class Config:
     """The installation, as far as pods are concerned. Times are seconds."""
 
     image: str  # of the launcher beside each step
-    launcher_url: str  # where pods reach intake: http://host:port
+    launcher_url: str  # where pods reach intake: http://host:port; or NOWHERE: they meet kfdash in the bucket of `mail_root`
     key: bytes  # signs the tokens of attempts
     installation: str  # tells our pods from those of others; a label's value
     results_root: str  # where result documents lie
     store_options: StoreOptions
+    mail_root: str = ""
+    intake_url: str = ""  # where the executor reaches intake for pods that cannot
     logs_dir: str = ""  # where the logs of steps lie that have no launcher
     kubeconfig: str = ""  # empty: ~/.kube/config, or the pod's own service account
     context: str = ""  # empty: the kubeconfig's current one
@@ -32,3 +35,8 @@ class Config:
     grace: float = 30.0  # between SIGTERM and SIGKILL
     launcher_cpu: str = "20m"  # what the launcher asks for; it may use more
     launcher_memory: str = "64Mi"
+
+    @property
+    def by_mail(self) -> bool:
+        """Whether pods cannot call kfdash."""
+        return self.launcher_url == NOWHERE

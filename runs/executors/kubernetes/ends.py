@@ -12,13 +12,14 @@ from typing import Any
 from runs import results
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, Fact
 from runs.execution.locations import STORE
-from runs.execution.result import Cause, InvalidResult, to_time
+from runs.execution.result import Cause, InvalidResult, Result, to_time
 from runs.executors.base import AttemptKey, ExecutorUnavailable, LogObserved
 from runs.executors.kubernetes import diagnosis, podlog
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose
 from runs.executors.kubernetes.names import FINALIZER, INSTALLATION
+from runs.executors.kubernetes.mail.relay import RESULT, Relay
 from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact, failure
 from runs.store import NotReadable
 
@@ -34,10 +35,11 @@ _ONLY_THE_POD_KNOWS = (diagnosis.Cause.OUT_OF_MEMORY, diagnosis.Cause.EVICTED, d
 class Ends:
     """Reads ends and removes what is left. Knows nothing of who follows the pods."""
 
-    def __init__(self, client: Client, config: Config) -> None:
+    def __init__(self, client: Client, config: Config, relay: Relay | None = None) -> None:
         self._client = client
         self._config = config
         self.documents_are_near = config.results_root.startswith(STORE)  # on our own disk: looking costs nothing
+        self._relay = relay  # where pods cannot call kfdash
 
     def document(
         self,
@@ -51,7 +53,7 @@ class Ends:
         None while the other half is awaited, too. Raises ExecutorUnavailable where the store does not answer.
         """
         try:
-            result = results.read(self._config.results_root, self._config.store_options, key.run_id, key.name)
+            result = self._result(key)
         except InvalidResult as error:
             reason = f"What the step's launcher told of its end cannot be taken. {error}"
             return AttemptFailed(key.path, key.number, datetime.now(UTC), reason, Cause.OUTPUTS)
@@ -71,6 +73,14 @@ class Ends:
         return replace(found, peak_memory=result.peak_memory) if isinstance(found, AttemptFailed) else found
 
     def read(
+    def _result(self, key: AttemptKey) -> Result | None:
+        """The document; one that still lies in the inbox is taken first. Raises InvalidResult, NotReadable, ExecutorUnavailable."""
+        root, options = self._config.results_root, self._config.store_options
+        found = results.read(root, options, key.run_id, key.name)
+        if found is None and self._relay is not None and self._relay.take(RESULT, key):
+            return results.read(root, options, key.run_id, key.name)
+        return found
+
         self, seen: Seen, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]], *, wait: bool
     ) -> tuple[Fact, list[LogObserved]] | None:
         """The end's fact, and the log where it had to be taken from the cluster. None: wait a moment."""
@@ -89,6 +99,8 @@ class Ends:
         try:
             results.forget(self._config.results_root, self._config.store_options, key.run_id, key.name)
         except NotReadable as error:
+            if self._relay is not None:
+                self._relay.mailbox.forget(key.name)
             raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
 
     # --- ends that no pod tells ---

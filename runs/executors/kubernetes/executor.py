@@ -27,6 +27,8 @@ from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose, refusal
 from runs.executors.kubernetes.ends import Ends
+from runs.executors.kubernetes.mail.post import Post
+from runs.executors.kubernetes.mail.relay import Relay
 from runs.executors.kubernetes.manifest import manifest, workspace_manifest
 from runs.executors.kubernetes.names import INSTALLATION, RUN
 from runs.executors.kubernetes.pods import STOPPED, end_fact, read
@@ -48,7 +50,8 @@ class KubernetesExecutor:
     def __init__(self, config: Config) -> None:
         self.config = config
         self.client = Client(config)
-        self._ends = Ends(self.client, config)
+        self._relay = Relay(config, self.client) if config.by_mail else None
+        self._ends = Ends(self.client, config, self._relay)
         self._watch: Watch | None = None
         self._watchers: list[queue.SimpleQueue[Sequence[Observation] | None]] = []
         self._lock = threading.Lock()
@@ -87,7 +90,8 @@ class KubernetesExecutor:
         with self._lock:
             self._watchers.append(mine)
             if self._watch is None:
-                self._watch = Watch(self.client, self.config, self._ends, self._tell)
+                post = Post(self.client, self._relay) if self._relay is not None else None
+                self._watch = Watch(self.client, self.config, self._ends, self._tell, post)
                 self._watch.start()
         try:
             while (batch := mine.get()) is not None:
@@ -159,22 +163,34 @@ class KubernetesExecutor:
 
     def _start(self, order: AttemptOrder) -> Exception | None:
         """None where the pod is there now, whoever made it."""
-        claims = tokens.Claims(order.name, order.run_id, order.path, order.number, int(time.time()) + _TOKEN_LIFE)
         try:
-            pod = manifest(order, self.config, tokens.issue(self.config.key, claims))
+            pod = manifest(order, self.config, self._credential(order))
             if order.workspace_claim:
                 self._make("persistentvolumeclaims", workspace_manifest(order, self.config.installation))
-            self._make("pods", pod)
+            made = self._make("pods", pod)
         except (InvalidOrder, Refused) as error:
             return error
+        if made and self._relay is not None and (order.command or order.args):
+            # Only now: what an earlier attempt left is cleared away with it, and a pod that is there may have begun.
+            self._relay.post_order(AttemptKey(order.name, order.run_id, order.path, order.number))
         return None
 
-    def _make(self, kind: str, body: Mapping[str, Json]) -> None:
+    def _credential(self, order: AttemptOrder) -> str:
+        """What the launcher shows: the attempt's token; where it cannot call, its addresses."""
+        if self._relay is not None:
+            return self._relay.mailbox.addresses(order.name)
+        claims = tokens.Claims(order.name, order.run_id, order.path, order.number, int(time.time()) + _TOKEN_LIFE)
+        return tokens.issue(self.config.key, claims)
+
+    def _make(self, kind: str, body: Mapping[str, Json]) -> bool:
+        """Whether it was made now; it may be there already."""
         try:
             self.client.request("POST", core_path(self.client.namespace, kind), body=body)
         except Refused as refused:
             if refused.reason != "AlreadyExists":
                 raise
+            return False
+        return True
 
     def _stop(self, key: AttemptKey, grace: float) -> FactObserved | None:
         path = core_path(self.client.namespace, "pods", key.name)

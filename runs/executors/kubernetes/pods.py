@@ -44,6 +44,12 @@ class Seen:
     recorded: bool
     has_launcher: bool
     launcher_ended: bool
+    launcher_began: bool = False  # it runs, or ran: it may have said something
+
+    @property
+    def started(self) -> bool:
+        """Whether it has a node."""
+        return self.phase is not Phase.QUEUED
 
 
 def key_of(pod: Mapping[str, Json]) -> AttemptKey | None:
@@ -78,6 +84,7 @@ def read(pod: Mapping[str, Json]) -> Seen | None:
         recorded=RECORDED in metadata.get("labels", {}) or FINALIZER not in metadata.get("finalizers", ()),
         has_launcher=any(container.get("name") == LAUNCHER for container in spec.get("initContainers", ())),
         launcher_ended="terminated" in launcher or status.get("phase") in ("Succeeded", "Failed"),
+        launcher_began="running" in launcher or "terminated" in launcher,
     )
 
 

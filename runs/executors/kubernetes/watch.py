@@ -22,6 +22,7 @@ from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.names import INSTALLATION
+from runs.executors.kubernetes.mail.post import Post
 from runs.executors.kubernetes.nodes import Nodes
 from runs.executors.kubernetes.pods import RECORDED, Seen, failure, lost_with_its_node, read
 
@@ -60,7 +61,9 @@ class Known:
 class Watch:
     """Threads that follow pods and their events until `close`. `tell` is called from any of them."""
 
-    def __init__(self, client: Client, config: Config, ends: Ends, tell: Callable[[Sequence[Observation]], None]) -> None:
+    def __init__(
+        self, client: Client, config: Config, ends: Ends, tell: Callable[[Sequence[Observation]], None], post: Post | None = None
+    ) -> None:
         self._client = client
         self._selector = f"{INSTALLATION}={config.installation},!{RECORDED}"
         self._ends = ends
@@ -70,6 +73,7 @@ class Watch:
         self._tell = tell
         self._known: dict[str, Known] = {}
         self._lock = threading.RLock()
+        self._post = post  # where pods cannot call kfdash
         self._closed = threading.Event()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="ends")
         self.synced = threading.Event()  # the list is known and followed
@@ -95,6 +99,8 @@ class Watch:
             self._known.pop(name, None)
 
     # --- following ---
+        if self._post is not None:
+            self._post.drop(name)
 
     def _follow_pods(self) -> None:
         while not self._closed.is_set():
@@ -199,6 +205,8 @@ class Watch:
         pod["metadata"].pop("managedFields", None)
         with self._lock:
             known = self._known.get(seen.key.name)
+        if self._post is not None:
+            self._post.see(seen)
             if known is None:
                 known = self._known[seen.key.name] = Known(seen)
             known.seen = seen
@@ -215,6 +223,8 @@ class Watch:
             known = self._known.pop(name, None)
         if known is not None and known.end is None and not self._ends.still_there(known.seen.key):
             self._tell([FactObserved(known.seen.key.run_id, self._ends.of_vanished(known.seen))])
+        if self._post is not None:
+            self._post.drop(name)
 
     def _cluster_event(self, kind: str, event: dict[str, Json]) -> None:
         name = event.get("involvedObject", {}).get("name", "")

@@ -1,0 +1,125 @@
+"""Follows what the launchers of pods print, a thread each, and hands it on line by line. See `runs.launcher.mail`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from runs.executors.base import AttemptKey, ExecutorUnavailable
+from runs.executors.kubernetes.client import Client, Refused, core_path
+from runs.executors.kubernetes.mail.relay import Relay
+from runs.executors.kubernetes.names import LAUNCHER
+from runs.launcher.asking import Refused as IntakeRefused
+from runs.launcher.asking import Unanswered
+
+log = logging.getLogger(__name__)
+
+Json = Any
+
+_SILENCE = 300.0  # seconds without a byte: the connection may be dead, and is made again
+_AGAIN = 0.5  # seconds
+_TELL_AFTER = 512 * 1024  # bytes of the log until the launcher is told that they were heard
+_MISSING = "{} k {:,} lines are missing here: the cluster had thrown them away before kfdash could read them."
+
+
+class Follower(threading.Thread):
+    """Follows one launcher until its log is at its end, or its pod is gone. `poke` is called for a hint of mail."""
+
+    def __init__(self, client: Client, relay: Relay, key: AttemptKey, poke: Callable[[], None]) -> None:
+        super().__init__(name=f"follow-{key.name}", daemon=True)
+        self.key = key
+        self.heard = threading.Event()  # it said something: from here on hints come at once
+        self.last = False  # its container is over: what it printed is read to its end, and no more will come
+        self.gone = threading.Event()  # nobody is interested any more
+        self._client, self._relay, self._poke = client, relay, poke
+        self._next = 1
+        self._since = 0  # µs, of the newest line that was taken
+        self._untold = 0
+        self._over = False
+        self._path = f"{core_path(client.namespace, 'pods', key.name)}/log"
+
+    def run(self) -> None:
+        """Follows, again after every break."""
+        while not self._over and not self.gone.is_set():
+            last = self.last
+            try:
+                self._follow()
+                if last:
+                    return
+            except Refused as refused:
+                if refused.status == 404 or (last and refused.status == 400):
+                    return
+            except (ExecutorUnavailable, Unanswered) as error:
+                log.info("What %s prints cannot be followed now: %s", self.key.name, error)
+            except IntakeRefused as refused:  # the run is gone, or the log is full
+                log.info("The log of %s is not taken: %s", self.key.name, refused)
+                return
+            except Exception:
+                log.exception("Following %s failed; it is begun again.", self.key.name)
+            self.gone.wait(_AGAIN)
+
+    def _follow(self) -> None:
+        self._line = self._relay.line(self.key)
+        self._next = self._line.call("POST", "/v1/log?first=1", b"", patience=60)["next"]
+        query: dict[str, Json] = {"container": LAUNCHER, "follow": "true"}
+        if self._since:
+            query["sinceTime"] = datetime.fromtimestamp(self._since // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+        rest = b""
+        for piece in self._client.pieces(self._path, query=query, read=_SILENCE):
+            *lines, rest = (rest + piece).split(b"\n")
+            self._take(lines)
+            self.heard.set()
+            if self._over or self.gone.is_set():
+                return
+
+    def _take(self, lines: list[bytes]) -> None:
+        """Lines of the log are handed on together, in order with what else is said."""
+        block: list[bytes] = []
+        for line in lines:
+            if line[:1] == b"!":
+                self._send(block)
+                block = []
+                self._hint(line.decode(errors="replace"))
+                continue
+            number, _, framed = line.partition(b" ")
+            if not number.isdigit() or int(number) < self._next + len(block):
+                continue  # what the launcher's own program says, or what is known already
+            if missing := int(number) - self._next - len(block):
+                at = framed.partition(b" ")[0]
+                block.append(_MISSING.format(at.decode(errors="replace"), missing).encode())
+                block += [at + b" k "] * (missing - 1)
+            block.append(framed)
+        self._send(block)
+
+    def _send(self, block: list[bytes]) -> None:
+        if not block:
+            return
+        data = b"\n".join(block) + b"\n"
+        self._next = self._line.call("POST", f"/v1/log?first={self._next}", data, patience=60)["next"]
+        at = block[-1].partition(b" ")[0]
+        self._since = int(at) if at.isdigit() else self._since
+        self._untold += len(data)
+        if self._untold > _TELL_AFTER:
+            self._relay.heard(self.key, self._next)
+            self._untold = 0
+
+    def _hint(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        if word == "!mail":
+            self._poke()
+        elif word == "!progress":
+            with contextlib.suppress(IntakeRefused, Unanswered, ValueError):
+                self._line.call("POST", "/v1/progress", json.loads(rest), patience=2)
+        elif word == "!ended" and rest.isdigit():
+            self._line.call("POST", f"/v1/log?first={self._next}&ended=1", b"", patience=60)
+            self._over = int(rest) <= self._next
+        elif word == "!renew":
+            begun, _, why = rest.partition(" ")
+            self._relay.renew(self.key, begun=begun == "1", why=why)
+        elif word == "!result":
+            self._relay.tell_result(self.key, rest.encode())
