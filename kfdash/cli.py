@@ -110,7 +110,7 @@ def _add_parts(commands: Any) -> list[argparse.ArgumentParser]:
     secret = commands.add_parser("make-secrets", help="make a Secret with random values in the cluster that this runs in, once")
     secret.add_argument("name", metavar="SECRET")
     secret.add_argument(
-        "items", nargs="+", metavar="KEY[=TEXT]", help="a random value, or a text that may name keys before it: {KEY}"
+        "items", nargs="+", metavar="KEY[=TEXT]", help="a random value, or a text that may name earlier keys: {KEY}"
     )
     secret.set_defaults(command=_make_secrets)
     return [*made, secret]
