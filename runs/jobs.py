@@ -15,6 +15,7 @@ from django.db import OperationalError, close_old_connections
 from kfdash import logcontext, metrics, outbox, trouble
 from runs import claims, dispatch, driver, importing, removal, vanished
 from runs.facts import decode
+from runs.retention import passes
 
 log = logging.getLogger(__name__)
 
@@ -110,3 +111,10 @@ def remove_run(self: Task, run_id: str, pipeline_root: str, running: list[tuple[
 def look_for_artifacts() -> None:
     """Queue `io`: measures new artifacts, and finds those that are in the store no more."""
     vanished.look_for_artifacts()
+
+
+@shared_task(name="runs.jobs.carry_rules_out", ignore_result=True)
+def carry_rules_out() -> None:
+    """Queue `io`: goes on with what the rules of retention say, for some seconds."""
+    with _patience("The rules of retention could not be carried out"):
+        passes.go_on()

@@ -36,6 +36,7 @@ _LET_GO_WITHIN = 3.0  # seconds for giving the lease back in the end
 _RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
 _ARTIFACTS_EVERY = 60
+_RULES_EVERY, _OPEN_EVERY = 60, 5  # looks whether rules of retention are due, and whether one is being carried out
 _LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
 _MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
@@ -182,6 +183,16 @@ def _looks(number: int) -> Iterator[Callable[[], None]]:
         yield forget_ended
     if number % _ARTIFACTS_EVERY == _ARTIFACTS_EVERY - 1:
         yield lambda: outbox.enqueue("runs.jobs.look_for_artifacts")
+    if number % _OPEN_EVERY == 0:
+        yield lambda: carry_rules_out(may_be_due=number % _RULES_EVERY == 0)
+
+
+def carry_rules_out(*, may_be_due: bool) -> None:
+    """Has the rules of retention carried out where they may be due, and gone on with where that was begun."""
+    begun = models.RetentionPass.objects.filter(finished_at=None).exists()
+    begun = begun or models.Leftover.objects.filter(due__lte=timezone.now()).exists()
+    if begun or (may_be_due and models.RetentionRule.objects.filter(enabled=True).exists()):
+        outbox.enqueue("runs.jobs.carry_rules_out")
 
 
 def look_at_executor() -> None:
