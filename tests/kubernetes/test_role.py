@@ -17,6 +17,7 @@ from runs.executors.base import AttemptKey, ExecutorUnavailable, FactObserved, N
 from runs.executors.kubernetes import check
 from runs.executors.kubernetes.client import Client
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.deviceclaims import DeviceClaims
 from runs.executors.kubernetes.executor import KubernetesExecutor
 from runs.executors.kubernetes.nodes import Nodes
 from runs.store import StoreOptions
@@ -80,6 +81,8 @@ def apply(cluster: Cluster, document: Json, namespace: str, without: tuple[str, 
     for rule in body.get("rules", ()):
         if without[1] in rule["resources"]:
             rule["verbs"] = [verb for verb in rule["verbs"] if verb != without[0]]
+    if "rules" in body:
+        body["rules"] = [rule for rule in body["rules"] if rule["verbs"]]
     if kind == "ServiceAccount":
         body["metadata"]["namespace"] = namespace
         cluster.make(f"/api/v1/namespaces/{namespace}/serviceaccounts", body)
@@ -141,6 +144,14 @@ def test_nodes_are_named_where_they_may_be_read_and_else_not(config: Callable[..
 def test_nodes_are_named_with_the_right_to_list_them(config: Callable[..., Config]) -> None:
     pod = {"status": {"conditions": [{"type": "PodScheduled", "status": "False"}]}}
     assert Nodes(Client(config())).for_pod(pod)[0]["metadata"]["name"]
+
+
+@pytest.mark.parametrize(("without", "found"), [(("", ""), ("none-such",)), (("get", "resourceclaims"), ())])
+def test_a_claim_of_devices_that_is_missing_is_named_where_claims_may_be_read(
+    config: Callable[..., Config], without: tuple[str, str], found: tuple[str, ...]
+) -> None:
+    pod = {"spec": {"resourceClaims": [{"name": "a", "resourceClaimName": "none-such"}]}, "status": {"phase": "Pending"}}
+    assert DeviceClaims(Client(config(without))).absent(pod) == found
 
 
 @pytest.mark.parametrize(

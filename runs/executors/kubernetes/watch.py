@@ -19,6 +19,7 @@ from runs.engine.model import AttemptProgressed, Fact, Phase
 from runs.executors.base import ExecutorUnavailable, FactObserved, Observation
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.deviceclaims import DeviceClaims
 from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.names import INSTALLATION
@@ -68,6 +69,7 @@ class Watch:
         self._selector = f"{INSTALLATION}={config.installation},!{RECORDED}"
         self._ends = ends
         self._nodes = Nodes(client)
+        self._device_claims = DeviceClaims(client)
         self._start_timeout = config.start_timeout
         self._patience = config.failed_pod_ttl
         self._tell = tell
@@ -244,7 +246,8 @@ class Watch:
         if seen.end is not None:
             self._end(known)
             return
-        verdict = diagnose(pod, known.events, nodes=self._nodes.for_pod(pod))
+        absent = self._device_claims.absent(pod)
+        verdict = diagnose(pod, known.events, nodes=self._nodes.for_pod(pod), absent_claims=absent)
         known.patient = verdict is not None and verdict.cause == Cause.WAITS_FOR_ROOM
         if verdict is not None and verdict.fails and not seen.deleted_at:
             self._give_up(known, failure(seen, verdict, datetime.now(UTC)))

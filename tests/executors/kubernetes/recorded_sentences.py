@@ -161,6 +161,35 @@ PODS = {
         "volume",
         "Volume not mountable: v on node-1: unknown filesystem type 'nfs'. The cluster tries again.",
     ),
+    "resource-template-missing": (
+        WAITS,
+        "missing",
+        "No such resource claim template: none-such does not exist in namespace team. Create it, and the step goes on by itself.",
+    ),
+    "device-class-missing": (
+        WAITS,
+        "missing",
+        (
+            "No such device class: the cluster has no none-such, which a resource claim of the step asks for. Who runs the "
+            "cluster can make it, or names another."
+        ),
+    ),
+    "device-driver-missing": (
+        WAITS,
+        "node",
+        (
+            "Devices not ready: node1 does not run the device driver gpu.example.com, which the step's resource claims need. It "
+            "goes on when the driver does."
+        ),
+    ),
+    "no-device": (
+        WAITS,
+        "unschedulable",
+        (
+            "Cannot be scheduled: the only node has no free device for the step's resource claim one-gpu. Wait until such a "
+            "device is free, or claim another."
+        ),
+    ),
     "no-gpu": (
         WAITS,
         "unschedulable",

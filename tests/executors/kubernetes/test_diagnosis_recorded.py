@@ -47,6 +47,20 @@ def test_a_pod_that_ended_well_needs_no_words(name):
         assert diagnose(moment["pod"], moment["events"]) is None
 
 
+def test_a_claim_that_is_not_there_is_named_though_the_scheduler_says_nothing():
+    pod = {
+        "metadata": {"name": "a", "namespace": "team"},
+        "spec": {"resourceClaims": [{"name": "kfp-claim-1", "resourceClaimName": "shared-gpu"}]},
+        "status": {"phase": "Pending"},
+    }
+    found = diagnose(pod, [], absent_claims=["shared-gpu"])
+    assert found is not None and kind(found) == WAITS
+    assert found.sentence == (
+        "No such resource claim: shared-gpu does not exist in namespace team. Create it, and the step goes on by itself."
+    )
+    assert diagnose(pod, []) is None
+
+
 def test_every_recorded_pod_has_its_sentence():
     assert {path.stem for path in RECORDED.glob("*.json")} == {*PODS, "succeeded", "result-missing", "refusals"}
 

@@ -150,6 +150,19 @@ EXHIBITS: dict[str, Exhibit] = {
         platform={"pvcMount": [{"constant": "unbound", "mountPath": "/data"}]},
         knows="Unschedulable",
     ),
+    "resource-claim-missing": Exhibit(
+        "No such resource claim: shared-gpu does not exist in namespace {namespace}. Create it, and the step goes on by itself.",
+        WAITS,
+        platform={
+            "podResourceClaims": [{"resourceClaimJson": {"runtimeValue": {"constant": {"resourceClaimName": "shared-gpu"}}}}]
+        },
+    ),
+    "resource-claim-template-missing": Exhibit(
+        "No such resource claim template: one-gpu does not exist in namespace {namespace}. Create it, and the step goes on…",
+        WAITS,
+        platform={"podResourceClaims": [{"resourceClaimTemplateName": "one-gpu"}]},
+        knows="FailedResourceClaimCreation",
+    ),
     # --- what the cluster does not take
     "no-service-account": Exhibit(
         "No such service account: trainer does not exist in the namespace. Create it, or launch the run with another.",

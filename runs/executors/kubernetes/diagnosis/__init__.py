@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from runs.executors.kubernetes.diagnosis import disruption, ending, preparing, scheduling, sidecar, volumes
+from runs.executors.kubernetes.diagnosis import devices, disruption, ending, preparing, scheduling, sidecar, volumes
 from runs.executors.kubernetes.diagnosis.podview import PodView
 from runs.executors.kubernetes.diagnosis.refusals import refusal
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis
@@ -26,6 +26,7 @@ _LOOKS = (
     sidecar.failed_before,
     preparing.look,
     sidecar.look,
+    devices.look,
     scheduling.look,
     volumes.look,
     preparing.under_way,
@@ -39,14 +40,15 @@ def diagnose(
     *,
     peak: int | None = None,
     nodes: Sequence[Mapping[str, Json]] = (),
+    absent_claims: Sequence[str] = (),
 ) -> Diagnosis | None:
     """What to say of a pod; None where there is nothing to say, as for one that runs or has ended well.
 
     `events` are those about this pod, in any order; `last_lines` the end of the step's log; `peak` the most memory that it
     was seen to use, in bytes; `nodes` the cluster's nodes where they may be read: what cannot be scheduled is then said node
-    by node.
+    by node. `absent_claims` are resource claims that the pod names and that do not exist.
     """
-    view = PodView(pod, events, last_lines, peak=peak, nodes=nodes)
+    view = PodView(pod, events, last_lines, peak=peak, nodes=nodes, absent_claims=absent_claims)
     return next((found for look in _LOOKS if (found := look(view)) is not None), None)
 
 

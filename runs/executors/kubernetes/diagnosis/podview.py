@@ -90,6 +90,7 @@ class PodView:
         *,
         peak: int | None = None,
         nodes: Sequence[Mapping[str, Json]] = (),
+        absent_claims: Sequence[str] = (),
     ) -> None:
         self.metadata = mapping(pod.get("metadata"))
         self.spec = mapping(pod.get("spec"))
@@ -98,6 +99,7 @@ class PodView:
         self.last_lines = last_lines
         self.peak = peak
         self.nodes = listed(nodes)
+        self.absent_claims = tuple(absent_claims)
         self.containers = tuple(self._containers())
 
     def _containers(self) -> Iterator[ContainerView]:

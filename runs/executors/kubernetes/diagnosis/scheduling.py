@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from runs.executors.kubernetes.diagnosis import nodes, preparing
+from runs.executors.kubernetes.diagnosis import devices, nodes, preparing
 from runs.executors.kubernetes.diagnosis.podview import PodView, listed, mapping, text
 from runs.executors.kubernetes.diagnosis.requests import asked_for, selector_text
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, tells, waits
@@ -20,6 +20,7 @@ _TAIL = re.compile(r"\.?\s*(?:no new claims to deallocate,?|not found$|preemptio
 _SPLIT = re.compile(r", (?=\d+ )")
 _CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
 _CLAIM_GOING = re.compile(r'persistentvolumeclaim "([^"]+)" is being deleted')
+_CLAIMS = "cannot allocate all claims"
 _TAINT = re.compile(r"taint(?:\(s\))? \{([^}]*)\}")
 
 
@@ -101,7 +102,8 @@ def _nodes(pod: PodView, found: Unscheduled) -> Diagnosis:
         return waits(f"Cannot be scheduled: {said}.", Cause.UNSCHEDULABLE)
     scarce = [one for one in found.counted if _is_room(one.reason)]
     never = nodes.too_large(pod) if pod.nodes else found.too_large
-    reasons = _named(pod) or _counted(pod, found, never)
+    devices_lack = any(_CLAIMS in one.reason for one in found.counted)
+    reasons = (not devices_lack and _named(pod)) or _counted(pod, found, never)
     if scarce and not never:
         return tells(f"Waits for room: {reasons}. It starts when others end.", Cause.WAITS_FOR_ROOM)
     return waits(f"Cannot be scheduled: {reasons}. {_advice(found)}", Cause.UNSCHEDULABLE)
@@ -150,6 +152,7 @@ def _part(pod: PodView, one: Counted, never: bool) -> str:
         ("topology spread", f"{does} not fit its spread over zones"),
         ("had no available volume zone", f"{be} not in its volume's zone"),
         ("not ready", f"{be} not ready"),
+        (_CLAIMS, f"{has} no free device for the step's resource claim {devices.names(pod)}"),
     ):
         if mark in reason:
             return told
@@ -165,6 +168,8 @@ def _advice(found: Unscheduled) -> str:
         advice.append("label a node, or change the step's node selector")
     if "taint" in reasons:
         advice.append("give the step a toleration")
+    if _CLAIMS in reasons:
+        advice.append("wait until such a device is free, or claim another")
     if "unschedulable" in reasons:
         advice.append("open the node again (uncordon)")
     if not advice:
