@@ -13,21 +13,9 @@ from functools import cached_property
 from typing import Any
 
 from pipelines.spec import paths
+from pipelines.spec.parameter_types import ParameterType as ParameterType
 
 Json = Any  # None, bool, int, float, str, list[Json] or dict[str, Json]
-
-
-class ParameterType(StrEnum):
-    """The declared type of a parameter."""
-
-    NUMBER_INTEGER = "NUMBER_INTEGER"
-    NUMBER_DOUBLE = "NUMBER_DOUBLE"
-    STRING = "STRING"
-    BOOLEAN = "BOOLEAN"
-    LIST = "LIST"
-    STRUCT = "STRUCT"
-    TASK_FINAL_STATUS = "TASK_FINAL_STATUS"
-    TASK_CONFIG = "TASK_CONFIG"
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from pipelines.spec.model import ParameterType
+from pipelines.spec.parameter_types import ParameterType
 
 Json = Any
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pipelines.spec.model import ParameterType
+from pipelines.spec.parameter_types import ParameterType
 from pipelines.spec.storable import MAX_DEPTH, TOO_LARGE, storable_text, unstorable
 from pipelines.spec.values import fits, kind_of, normalise, to_text
-from runs.engine.model import ArtifactValue, Values
+from runs.engine.values import ArtifactValue, Values
 from runs.execution.attempt import AttemptOrder
 
 Json = Any

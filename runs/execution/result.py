@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any, Literal, get_args
 
 from pipelines.spec.storable import storable_text, unstorable
-from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Fact, Values
+from runs.engine.values import Values
 
 Json = Any
 
@@ -147,21 +147,6 @@ class Result:
             peak_memory=data.get("peakMemory"),
             outputs=_outputs(data.get("outputs", {})),
         )
-
-    def to_fact(self, path: str, number: int) -> Fact:
-        """The fact for the driver about attempt `number` of the task at `path`."""
-        at = to_time(self.times["finished"])
-        running = to_time(self.times["running"]) if "running" in self.times else None
-        if self.state == "succeeded":
-            collecting = to_time(self.times["collecting"]) if "collecting" in self.times else None
-            return AttemptSucceeded(path, number, at, self.outputs, self.peak_memory, running, collecting)
-        if self.state == "failed":
-            reason = self.reason or "The step failed and left no reason."
-            cause = self.cause or "exit-code"
-            return AttemptFailed(path, number, at, reason, cause, self.exit_code, self.retryable, self.peak_memory, running)
-        if self.state == "stopped":
-            return AttemptStopped(path, number, at, self.exit_code)
-        return AttemptLost(path, number, at, self.reason or "The step was lost.")
 
 
 _FIELDS: Mapping[str, tuple[type, ...]] = {

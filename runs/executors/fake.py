@@ -20,8 +20,9 @@ from pipelines.spec import paths
 from pipelines.spec.model import ParameterType
 from runs.engine.model import ArtifactValue, AttemptLost, AttemptProgressed, AttemptStopped, Fact, Phase, Values
 from runs.execution.collect import OutputsInvalid, collect
+from runs.execution.facts import fact_of
 from runs.execution.result import Cause, Result, to_microseconds
-from runs.executors.base import AttemptKey, AttemptOrder, FactObserved, LogLine, LogObserved, Observation
+from runs.executors.base import AttemptKey, AttemptOrder, FactObserved, LogLine, LogObserved, Observation, Standing
 
 Json = Any
 
@@ -157,6 +158,10 @@ class FakeExecutor:
     def clear(self, run_id: str) -> None:
         """Nothing is left of a run whose attempts are forgotten."""
 
+    def standing(self) -> Standing:
+        """Nothing is ever wrong with it."""
+        return Standing()
+
     def close(self) -> None:
         """Ends all observing and the thread."""
         with self._changed:
@@ -286,7 +291,7 @@ class FakeExecutor:
         attempt.phase = Phase.ENDED
         attempt.times["finished"] = _now()
         result = Result(attempt.order.name, state, attempt.times, **fields)
-        attempt.end = result.to_fact(attempt.order.path, attempt.order.number)
+        attempt.end = fact_of(result, attempt.order.path, attempt.order.number)
         self._print(attempt, (), ended=True)
         self._tell([FactObserved(attempt.order.run_id, attempt.end)])
 

@@ -13,6 +13,7 @@ from kfdash import outbox
 from pipelines.spec.storable import storable_text
 from runs import models, results
 from runs.engine.model import AttemptProgressed, Fact, Phase, State
+from runs.execution.facts import fact_of
 from runs.execution.result import REASON_LIMIT, RESULT_LIMIT, Cause, InvalidResult, Result, to_time
 from runs.facts import encode
 from runs.intake.rights import OVER, Reach
@@ -115,7 +116,7 @@ def _record(claims: Claims, result: Result) -> None:
 def _hand_on(claims: Claims, result: Result) -> None:
     """Tells the driver; where the pod's status has the other half, who follows the pods does it, with both."""
     if not result.is_half_the_story or _asked_to_end(claims):
-        hand_over(claims, result.to_fact(claims.path, claims.number))
+        hand_over(claims, fact_of(result, claims.path, claims.number))
 
 
 def _asked_to_end(claims: Claims) -> bool:

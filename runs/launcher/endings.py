@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from runs.engine.model import Values
+from runs.engine.values import Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.ending import ending, seconds
 from runs.execution.result import Cause, Result

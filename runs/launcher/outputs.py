@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from runs.engine.model import Values
+from runs.engine.values import Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import EXECUTOR_OUTPUT_LIMIT, PARAMETER_LIMIT, OutputsInvalid, collect
 from runs.execution.locations import IN_WORKSPACE, UnsafeLocation, container_path, out_of_container

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, AttemptSucceeded, Values
+from runs.execution.facts import fact_of
 from runs.execution.result import InvalidResult, Result, ResultState, to_microseconds, to_time
 
 AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
@@ -102,26 +103,28 @@ def test_success_is_a_fact_with_outputs_and_times() -> None:
     result = Result(
         "a-1", "succeeded", {"running": FINISHED - 5, "collecting": FINISHED - 1, "finished": FINISHED}, exit_code=0, peak_memory=7
     )
-    fact = result.to_fact("root/a", 1)
+    fact = fact_of(result, "root/a", 1)
     assert fact == AttemptSucceeded("root/a", 1, AT, Values(), 7, to_time(FINISHED - 5), to_time(FINISHED - 1))
 
 
 def test_failure_is_a_fact_with_reason_and_cause() -> None:
     result = Result("a-1", "failed", {"finished": FINISHED}, exit_code=3, reason="It broke.", cause="timeout", retryable=False)
-    assert result.to_fact("root/a", 2) == AttemptFailed("root/a", 2, AT, "It broke.", "timeout", 3, False)
+    assert fact_of(result, "root/a", 2) == AttemptFailed("root/a", 2, AT, "It broke.", "timeout", 3, False)
 
 
 def test_a_failure_always_has_a_reason() -> None:
-    fact = Result("a-1", "failed", {"finished": FINISHED}).to_fact("root/a", 1)
+    fact = fact_of(Result("a-1", "failed", {"finished": FINISHED}), "root/a", 1)
     assert isinstance(fact, AttemptFailed)
     assert fact.reason and fact.cause == "exit-code"
 
 
 def test_stopped_and_lost_are_facts() -> None:
-    assert Result("a", "stopped", {"finished": FINISHED}, exit_code=143).to_fact("root/a", 1) == AttemptStopped(
+    assert fact_of(Result("a", "stopped", {"finished": FINISHED}, exit_code=143), "root/a", 1) == AttemptStopped(
         "root/a", 1, AT, 143
     )
-    assert Result("a", "lost", {"finished": FINISHED}, reason="Gone.").to_fact("root/a", 1) == AttemptLost("root/a", 1, AT, "Gone.")
+    assert fact_of(Result("a", "lost", {"finished": FINISHED}, reason="Gone."), "root/a", 1) == AttemptLost(
+        "root/a", 1, AT, "Gone."
+    )
 
 
 @pytest.mark.parametrize(

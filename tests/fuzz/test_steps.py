@@ -19,6 +19,7 @@ from runs import logstore
 from runs.engine.model import Values
 from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import OutputsInvalid, collect
+from runs.execution.facts import fact_of
 from runs.execution.locations import canonical_uri
 from runs.execution.result import InvalidResult, Result
 from runs.facts import decode, encode
@@ -251,7 +252,7 @@ def a_result_is_a_fact_or_a_sentence(text: str | bytes) -> str:
     except InvalidResult as error:
         assert str(error).rstrip()[-1] == "." and len(str(error)) < 2000, error
         return "refused"
-    fact = result.to_fact("root/fit", 1)
+    fact = fact_of(result, "root/fit", 1)
     sent = json.loads(json.dumps(encode(fact), allow_nan=False))
     assert decode(sent) == fact
     assert "\\u0000" not in json.dumps(sent), sent

@@ -11,6 +11,7 @@ from typing import Any
 
 from runs import results
 from runs.engine.model import AttemptFailed, AttemptLost, AttemptStopped, Fact
+from runs.execution.facts import fact_of
 from runs.execution.locations import STORE
 from runs.execution.result import Cause, InvalidResult, Result, to_time
 from runs.executors.base import AttemptKey, ExecutorUnavailable, LogObserved
@@ -18,8 +19,8 @@ from runs.executors.kubernetes import diagnosis, podlog
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose
-from runs.executors.kubernetes.names import FINALIZER, INSTALLATION
 from runs.executors.kubernetes.mail.relay import RESULT, Relay
+from runs.executors.kubernetes.names import FINALIZER, INSTALLATION
 from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact, failure
 from runs.store import NotReadable
 
@@ -38,8 +39,8 @@ class Ends:
     def __init__(self, client: Client, config: Config, relay: Relay | None = None) -> None:
         self._client = client
         self._config = config
-        self.documents_are_near = config.results_root.startswith(STORE)  # on our own disk: looking costs nothing
         self._relay = relay  # where pods cannot call kfdash
+        self.documents_are_near = config.results_root.startswith(STORE)  # on our own disk: looking costs nothing
 
     def document(
         self,
@@ -61,7 +62,7 @@ class Ends:
             raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
         if result is None:
             return None
-        fact = result.to_fact(key.path, key.number)
+        fact = fact_of(result, key.path, key.number)
         if not result.is_half_the_story or seen is None or seen.stopped:
             return fact
         if seen.end is None and time.time() - result.times["finished"] / 1e6 < _AWAITED:
@@ -72,7 +73,6 @@ class Ends:
         found = failure(seen, verdict, to_time(result.times["finished"]))
         return replace(found, peak_memory=result.peak_memory) if isinstance(found, AttemptFailed) else found
 
-    def read(
     def _result(self, key: AttemptKey) -> Result | None:
         """The document; one that still lies in the inbox is taken first. Raises InvalidResult, NotReadable, ExecutorUnavailable."""
         root, options = self._config.results_root, self._config.store_options
@@ -81,6 +81,7 @@ class Ends:
             return results.read(root, options, key.run_id, key.name)
         return found
 
+    def read(
         self, seen: Seen, pod: Mapping[str, Json], events: Sequence[Mapping[str, Json]], *, wait: bool
     ) -> tuple[Fact, list[LogObserved]] | None:
         """The end's fact, and the log where it had to be taken from the cluster. None: wait a moment."""
@@ -98,9 +99,9 @@ class Ends:
         """The end is recorded: its document can go. Raises ExecutorUnavailable."""
         try:
             results.forget(self._config.results_root, self._config.store_options, key.run_id, key.name)
-        except NotReadable as error:
             if self._relay is not None:
                 self._relay.mailbox.forget(key.name)
+        except NotReadable as error:
             raise ExecutorUnavailable(f"The store of results does not answer: {error}") from None
 
     # --- ends that no pod tells ---

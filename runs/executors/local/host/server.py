@@ -17,6 +17,7 @@ from typing import Any
 
 from runs.engine.model import AttemptLost, Fact
 from runs.execution.attempt import AttemptOrder
+from runs.execution.facts import fact_of
 from runs.execution.recipe import EXECUTOR_MODULE
 from runs.execution.result import Result, to_time
 from runs.executors.local.host import processes
@@ -131,7 +132,7 @@ class Host:
         self.ended[order.name] = result
         if attempt := self.running.pop(order.name, None):
             attempt.log.finish()  # lines that found no room until now
-        self.hub.ended(order.log, order.run_id, result.to_fact(order.path, order.number))
+        self.hub.ended(order.log, order.run_id, fact_of(result, order.path, order.number))
         self.keeper.later(partial(record.tidy, keep_home=result.state != "succeeded"))
 
     def stop(self, attempts: Sequence[Mapping[str, Json]], grace: float) -> None:
@@ -152,7 +153,7 @@ class Host:
             if attempt := self.running.get(key["name"]):
                 fact = attempt.fact()
             elif known := self.ended.get(key["name"]):
-                fact = known.to_fact(key["path"], key["number"])
+                fact = fact_of(known, key["path"], key["number"])
             else:
                 reason = "The local executor does not know this attempt: its files are gone."
                 fact = AttemptLost(key["path"], key["number"], to_time(now()), reason)
