@@ -27,7 +27,7 @@ from runs.views.rows import run_rows, with_pipeline
 
 _SECTIONS = {"home": "home", "run": "runs", "artifact": "runs", "pipeline": "pipelines", "version": "pipelines"}
 _SECTIONS |= {"launch": "pipelines", "upload": "pipelines", "experiment": "experiments", "cache": "cache", "system": "system"}
-_SECTIONS |= {"access": "system", "account": "account"}
+_SECTIONS |= {"access": "system", "account": "account", "retention": "system"}
 _DAYS = 14
 _LOOKED_AT = 1000  # runs, newest first, when looking for failures: home stays quick however many there are
 _CHART_HEIGHT = 58.0  # of the tallest day's column

@@ -207,7 +207,8 @@ class _Drive:
         entry = caching.find(self.row.namespace, self.spec.name, key) if order.use else None
         if entry is None:
             return engine.CacheAnswered(order.path, now, key)
-        models.CacheEntry.objects.filter(pk=entry.pk).update(hits=F("hits") + 1, last_hit_at=now)
+        if not models.CacheEntry.objects.filter(pk=entry.pk).update(hits=F("hits") + 1, last_hit_at=now):
+            return engine.CacheAnswered(order.path, now, key)  # it was taken out at this very moment, perhaps with its outputs
         return engine.CacheAnswered(order.path, now, key, engine.Values.from_json(entry.outputs), f"{entry.run_id}:{entry.path}")
 
     # --- writing ---

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from runs.views import again, artifacts, bulk, cache, control, experiments, launch, lists, pods, run
+from runs.views import again, artifacts, bulk, cache, control, experiments, launch, lists, pods, retention, run
 
 urlpatterns: list[URLPattern] = [
     path("runs/", lists.run_list, name="run-list"),
@@ -31,6 +31,14 @@ urlpatterns: list[URLPattern] = [
     path("artifacts/<int:artifact_id>/download/", artifacts.artifact_download, name="artifact-download"),
     path("cache/", cache.cache_list, name="cache-list"),
     path("cache/evict/", cache.cache_evict, name="cache-evict"),
+    path("system/retention/", retention.retention, name="retention"),
+    path("system/retention/rules/new/", retention.rule_new, name="retention-rule-new"),
+    path("system/retention/rules/<int:rule_id>/", retention.rule_edit, name="retention-rule"),
+    path("system/retention/rules/<int:rule_id>/delete/", retention.rule_delete, name="retention-rule-delete"),
+    path("system/retention/try/", retention.retention_try, name="retention-try"),
+    path("system/retention/now/", retention.retention_now, name="retention-now"),
+    path("system/retention/passes/<int:pass_id>/", retention.retention_pass, name="retention-pass"),
+    path("runs/<uuid:run_id>/keep/", retention.run_keep, name="run-keep"),
     path("experiments/", experiments.experiment_list, name="experiment-list"),
     path("experiments/new/", experiments.experiment_create, name="experiment-create"),
     path("experiments/<uuid:experiment_id>/", experiments.experiment_detail, name="experiment-detail"),

@@ -23,7 +23,7 @@ from kfdash.wire.views import WireView
 from pipelines.spec.values import task_uuid
 from runs import logs, models
 from runs.api.answers import display_name
-from runs.api.nodes import attempt_of, text_log
+from runs.api.nodes import attempt_of, refuse_removed, text_log
 from runs.api.requests import run_of
 from runs.api.serializers import ArtifactMessage, ListArtifacts, ListEvents, ListTasks, LogPage
 from runs.engine.model import Phase
@@ -122,6 +122,7 @@ class LogView(WireView):
         """Lines of an attempt's log, with number, time and stream."""
         query = Query(request.GET)
         attempt = _attempt_in(run_id, query)
+        refuse_removed(attempt)
         first, limit = query.integer("first") or 1, query.integer("limit") or 1000
         if first < 1 or limit < 1:
             raise invalid("`first` and `limit` must be at least 1.")

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from kfdash.wire.describing import error_responses
-from kfdash.wire.errors import WireError, invalid, not_found
+from kfdash.wire.errors import Code, WireError, invalid, not_found
 from kfdash.wire.streaming import stream_text
 from kfdash.wire.views import WireView
 from pipelines.spec.values import task_uuid
@@ -23,6 +23,7 @@ from runs import logs, models
 from runs.api.requests import run_of
 from runs.api.serializers import ReadArtifact
 from runs.artifacts import content
+from runs.removed import removed_sentence
 
 _LARGEST = 64 * 1024 * 1024  # bytes of an artifact that is answered as JSON
 
@@ -81,12 +82,20 @@ class NodeLogView(WireView):
         """The log of a step as text. The status is 200 also where there is none; the text says so then."""
         try:
             attempt = attempt_of(run_of(run_id), node_id)
+            refuse_removed(attempt)
         except WireError as error:
             text = json.dumps({"error_message": error.sentence, "error_details": error.sentence})
             return HttpResponse(text, content_type="text/plain; charset=utf-8")
         return text_log(request, attempt)
 
 
+def refuse_removed(attempt: models.Attempt) -> None:
+    """Raises WireError, 404, with when and by which rule of retention the log of an attempt was removed."""
+    if not logs.count(f"{attempt.run_id}/{attempt.name}") and (said := removed_sentence(attempt.run, "logs")):
+        raise WireError(Code.NOT_FOUND, said)
+
+
 def text_log(request: Request, attempt: models.Attempt) -> StreamingHttpResponse:
-    """An attempt's whole log as plain text."""
+    """An attempt's whole log as plain text. Raises WireError, 404, where a rule removed it."""
+    refuse_removed(attempt)
     return stream_text(request._request, logs.stream_text(f"{attempt.run_id}/{attempt.name}"))

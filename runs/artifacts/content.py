@@ -14,6 +14,7 @@ from django.conf import settings
 from runs.artifacts import copies
 from runs.execution.locations import STORE
 from runs.models import Artifact
+from runs.removed import removed_artifact
 from runs.store import NotReadable, StoreOptions
 
 _OWN_SCHEME = "minio://"
@@ -22,6 +23,10 @@ _MOST_ENTRIES = 1000  # of a folder that is listed
 
 class NotHere(Exception):
     """The bytes cannot be shown: the message says why and where they are."""
+
+
+class Removed(NotHere):
+    """A rule of retention removed the bytes: the message says when and which."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,9 @@ def _bucket(artifact: Artifact) -> StoreOptions | None:
 
 @contextlib.contextmanager
 def _explained(artifact: Artifact) -> Iterator[None]:
-    """What a bucket does not give, and a full disk, as NotHere."""
+    """What a bucket does not give, and a full disk, as NotHere; nobody is asked for what a rule removed."""
+    if said := removed_artifact(artifact):
+        raise Removed(said)
     try:
         yield
     except NotReadable as error:

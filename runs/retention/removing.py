@@ -5,10 +5,12 @@ Under the runs' locks everything is judged once more: a run may be kept, retried
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import pathlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Sum
 
@@ -23,18 +25,30 @@ _MOST_EVENTS = 2500  # that hang on them: how much there is to a run shows in it
 Says = Callable[[Rule], str]  # a rule in words
 
 
+def not_empty(runs: Sequence[Ended], what: What) -> set[str]:
+    """The ids of those that have something to be removed: any run, one with outputs, one with logs."""
+    ids = [run.id for run in runs]
+    if what is What.ARTIFACTS:
+        return {
+            str(pk) for pk in models.Artifact.objects.filter(run__in=ids, gone_at=None).values_list("run", flat=True).distinct()
+        }
+    if what is What.LOGS:
+        return {one for one in ids if (pathlib.Path(settings.LOGS_DIR) / one).is_dir()}
+    return set(ids)
+
+
 def measured(runs: Sequence[Ended], what: What) -> dict[str, int]:
     """How much there is to runs, by name: `runs`, `artifacts`, `bytes`, `cache_entries`; of logs only `logs`."""
-    ids = [run.id for run in runs]
-    counts = {what.value: len(ids)}
-    if what is not What.LOGS:
-        artifacts = models.Artifact.objects.filter(run__in=ids, gone_at=None)
-        counts["artifacts"] = artifacts.count()
-        counts["bytes"] = artifacts.aggregate(total=Sum("size"))["total"] or 0
-        counts["cache_entries"] = models.CacheEntry.objects.filter(run__in=ids).count()
-    if what is What.ARTIFACTS:
-        counts["of_runs"] = len(ids)
-    return counts
+    ids = not_empty(runs, what)
+    if what is What.LOGS:
+        return {"logs": len(ids)}
+    artifacts = models.Artifact.objects.filter(run__in=ids, gone_at=None)
+    return {
+        "runs" if what is What.RUNS else "of_runs": len(ids),
+        "artifacts": artifacts.count(),
+        "bytes": artifacts.aggregate(total=Sum("size"))["total"] or 0,
+        "cache_entries": models.CacheEntry.objects.filter(run__in=ids).count(),
+    }
 
 
 def chunks(verdicts: Sequence[Verdict]) -> Iterator[list[Verdict]]:
@@ -70,6 +84,7 @@ def remove(
         verdicts = [one for one in plan(runs_by_id(ids), what, rules, boundary, users, now) if one.goes]
         if not verdicts:
             return {}
+        filled = not_empty([one.run for one in verdicts], what)
         counts = measured([one.run for one in verdicts], what)
         if what is not What.LOGS:
             counts["cache_entries"] = entries
@@ -83,7 +98,7 @@ def remove(
         if what is What.RUNS:
             _delete_runs(list(roots))
         else:
-            _mark(verdicts, what, now, says)
+            _mark(verdicts, what, now, says, filled)
         return counts
 
 
@@ -96,15 +111,16 @@ def _delete_runs(ids: Sequence[Any]) -> None:
     models.Run.objects.filter(pk__in=ids).delete()
 
 
-def _mark(verdicts: Sequence[Verdict], what: What, now: datetime, says: Says) -> None:
-    """The runs stay, and say what was removed of them, when and by which rule."""
+def _mark(verdicts: Sequence[Verdict], what: What, now: datetime, says: Says, filled: Collection[str]) -> None:
+    """The runs stay, and say what was removed of them, when and by which rule; where there was nothing, they need no more looks."""
     ids = [one.run.id for one in verdicts]
     rule_of = {one.run.id: one.rule for one in verdicts}
     rows = list(models.Run.objects.filter(pk__in=ids).only("pk", "retention"))
     for row in rows:
         rule = rule_of[str(row.pk)]
         assert rule is not None, "what goes goes by a rule"
-        row.retention = {**(row.retention or {}), what.value: says(rule)}
+        if str(row.pk) in filled:
+            row.retention = {**(row.retention or {}), what.value: {"at": now.isoformat(), "rule": says(rule)}}
         setattr(row, f"{what.value}_removed_at", now)
     models.Run.objects.bulk_update(rows, ["retention", f"{what.value}_removed_at"])
 

@@ -78,6 +78,8 @@ class Work:
         page = candidates(rule, state, self.now, self._after(name), PAGE)
         verdicts = [one for one in plan(page, rule.what, self.rules, self.boundary, users, self.now) if one.rule == rule]
         going = [one for one in verdicts if one.goes]
+        filled = removing.not_empty([one.run for one in verdicts], rule.what)
+        verdicts = [one for one in verdicts if one.run.id in filled]
         spared = Counter(one.why.value for one in verdicts if not one.goes)
         shown = self._shown(verdicts, rule.what)
         if self.row.dry:

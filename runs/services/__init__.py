@@ -47,7 +47,7 @@ from runs.services.experiments import (
 from runs.services.keeping import ExperimentArchived, archive_run, delete_run, deletion_preview, restore_run, set_run_tags
 from runs.services.launching import ArgumentsRefused, NotLaunchable, launch_run
 from runs.services.pods import PodShown, PodUnknown, has_pods, planned_pod, pod_of
-from runs.services.retention import keep_run, let_run_go
+from runs.services.retention import keep_run, let_run_go, retention_of
 from runs.services.templating import pod_template_text, read_pod_template, takes_pod_templates
 
 __all__ = [
@@ -100,6 +100,7 @@ __all__ = [
     "restore_run",
     "restore_runs",
     "resume_run",
+    "retention_of",
     "retry_run",
     "run_again",
     "set_run_tags",

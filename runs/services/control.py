@@ -7,6 +7,7 @@ from django.db import transaction
 from runs import driver, models
 from runs.engine.advance import NotRetriable
 from runs.engine.model import LookedOver, State, Stop
+from runs.removed import removed_sentence
 from runs.services.templating import TemplatesOff, refuse_where_off
 
 __all__ = ["NotPausable", "NotRetriable", "NotStoppable", "pause_run", "resume_run", "retry_run", "stop_run"]
@@ -47,7 +48,12 @@ def retry_run(run: models.Run, *, by: str = "") -> None:
         refuse_where_off(run.pod_template)
     except TemplatesOff as error:
         raise NotRetriable(str(error)) from None
-    driver.retry(str(run.pk), by=by)
+    with transaction.atomic():
+        row = _locked(run)
+        if said := removed_sentence(row, "artifacts"):
+            raise NotRetriable(f"{said} It cannot go on without them: run it again.")
+        driver.retry(str(run.pk), by=by)
+        models.Run.objects.filter(pk=run.pk).update(logs_removed_at=None, artifacts_removed_at=None)  # there will be new ones
     run.refresh_from_db()
 
 

@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
 from kfdash import outbox
 from runs import models
 from runs.retention import passes
+from runs.retention.leftovers import troubles
 from runs.retention.reading import experiment_names, rule_value, rules_now
 from runs.retention.rules import Rule, What, WrongRule, check, sentence
 from runs.retention.work import REMOVED
@@ -39,6 +41,37 @@ def retention_rules(*, experiment: models.Experiment | None = None) -> list[tupl
     told = [(row, rule, sentence(rule, names.get(rule.experiment, ""))) for row, rule in values]
     order = list(What)
     return sorted(told, key=lambda one: (bool(one[1].experiment), names.get(one[1].experiment, ""), order.index(one[1].what)))
+
+
+def retention_of(experiment: models.Experiment) -> list[str]:
+    """What is removed of an experiment's runs, in sentences: by its own rules, and by the site's for what it has none."""
+    told = [(rule, said) for row, rule, said in retention_rules() if row.enabled]
+    mine = [(rule, said) for rule, said in told if rule.experiment == str(experiment.pk)]
+    covered = {rule.what for rule, _ in mine} | {What.ORPHANS}
+    return [said for _, said in mine] + [said for rule, said in told if not rule.experiment and rule.what not in covered]
+
+
+def sentence_of(row: models.RetentionRule) -> str:
+    """A rule's row in words."""
+    rule = rule_value(row)
+    return sentence(rule, experiment_names([rule]).get(rule.experiment, ""))
+
+
+def sentences_of(row: models.RetentionPass) -> list[str]:
+    """The rules that a pass goes by, in words."""
+    rules = [Rule.from_json(kept) for kept in row.rules]
+    names = experiment_names(rules)
+    return [sentence(rule, names.get(rule.experiment, "")) for rule in rules]
+
+
+def when_words() -> str:
+    """When the rules are carried out, as a sentence (KFDASH_RETENTION)."""
+    when = settings.RETENTION
+    if when == "off":
+        return "The rules are carried out only when somebody says so (KFDASH_RETENTION is off)."
+    if when == "hourly":
+        return "The rules are carried out every hour, on the hour; a new or changed one from the next hour on."
+    return f"The rules are carried out every day at {when[0]:02}:{when[1]:02} UTC; a new or changed one from the next time on."
 
 
 def save_retention_rule(rule: Rule, *, enabled: bool = True, by: str = "", confirmed: bool = False) -> models.RetentionRule:
@@ -143,16 +176,6 @@ def _set_kept(run: models.Run, said: dict[str, Any], at: Any) -> None:
     run.kept_at, run.retention = at, {**rest, **said} or None
 
 
-def removed_sentence(run: models.Run, what: What) -> str:
-    """What a page says in place of a run's logs or outputs; empty where no rule removed them."""
-    at = run.logs_removed_at if what is What.LOGS else run.artifacts_removed_at
-    rule = (run.retention or {}).get(what.value, "")
-    if at is None or not rule:
-        return ""
-    thing = "Logs" if what is What.LOGS else "Outputs"
-    return f"{thing} of this run were removed on {at.day} {at:%B %Y} by the rule: {rule}"
-
-
 __all__ = [
     "MUCH",
     "Rule",
@@ -163,8 +186,13 @@ __all__ = [
     "delete_retention_rule",
     "keep_run",
     "let_run_go",
-    "removed_sentence",
     "retention_rules",
+    "retention_of",
+    "rule_value",
     "save_retention_rule",
+    "sentence_of",
+    "sentences_of",
+    "troubles",
     "try_rules_out",
+    "when_words",
 ]

@@ -20,6 +20,7 @@ from pipelines.spec import paths
 from runs.artifacts import content
 from runs.artifacts.previews import image_type, preview
 from runs.models import Artifact, ArtifactUse, Task
+from runs.views.loglines import gone
 
 # A frame's document may run scripts, but has no origin, no network and no way out of its frame.
 _FRAME_POLICY = (
@@ -109,6 +110,8 @@ def artifact_content(request: HttpRequest, artifact_id: int) -> HttpResponseBase
     artifact = get_object_or_404(Artifact, pk=artifact_id)
     try:
         path = content.file_in(artifact, request.GET.get("file", ""))
+    except content.Removed as error:
+        return gone(request, str(error))
     except content.NotHere as error:
         raise Http404(str(error)) from None
     if media_type := image_type(path):
@@ -137,6 +140,8 @@ def artifact_download(request: HttpRequest, artifact_id: int) -> HttpResponseBas
             packed.headers["Content-Disposition"] = f'attachment; filename="{_plain(artifact.name)}.tar.gz"'
             return packed
         name, size, pieces = content.download(artifact, file)
+    except content.Removed as error:
+        return gone(request, str(error))
     except content.NotHere as error:
         raise Http404(str(error)) from None
     response = stream(request, pieces, content.media_type(name))

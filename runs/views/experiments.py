@@ -63,6 +63,7 @@ def experiment_detail(request: HttpRequest, experiment_id: uuid.UUID) -> HttpRes
     experiment = get_object_or_404(Experiment, pk=experiment_id)
     context = listing(request, Run.objects.filter(experiment_key=experiment.pk))
     context |= {"experiment": experiment, "is_default": experiment.name == services.DEFAULT_EXPERIMENT}
+    context["removes"] = [] if is_partial(request) else services.retention_of(experiment)
     return render(request, "runs/_table.html" if is_partial(request) else "experiments/detail.html", context)
 
 

@@ -1,13 +1,20 @@
-"""What of a log the server prints into a page itself: the lines as their template takes them."""
+"""What of a log the server prints into a page itself: the lines as their template takes them; and that there is none any more."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.utils import timezone
 
 from runs import logs, logstore, models
+
+
+def gone(request: HttpRequest, sentence: str) -> HttpResponse:
+    """410, with when and by which rule of retention it was removed."""
+    return render(request, "410.html", {"sentence": sentence}, status=410)
 
 
 def log_key(run: models.Run, attempt: models.Attempt | None) -> str:

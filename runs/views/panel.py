@@ -13,6 +13,7 @@ from pipelines.spec.model import ContainerSpec
 from runs import logs, logstore, models, services
 from runs.artifacts.previews import preview
 from runs.messages import task_message
+from runs.removed import removed_sentence
 from runs.replay import attempts_seen, row_seen
 from runs.tree import Step, Tree, step_name
 from runs.views import pods
@@ -158,6 +159,7 @@ def log_tab(run: models.Run, tree: Tree, path: str, step: Step | None, attempt: 
         "levels": levels,
         "size": logs.size(key) if key else 0,
         "ended": attempt is not None and attempt.finished_at is not None,
+        "removed": removed_sentence(run, "logs") if not count else "",
         "log_reason": step.reason if step is not None else "",
         "begin_micros": int(_first_time(attempt) * 1_000_000),
     }

@@ -22,11 +22,13 @@ from pipelines.spec.platform import local_notices
 from runs import logs, logstore, models, services
 from runs.engine.model import State
 from runs.messages import snapshot
+from runs.removed import removed_sentence
 from runs.replay import Moment, read_moment
 from runs.tree import Step, Tree, read_tree, step_name
 from runs.views import panel, steps, travel
 from runs.views.again import again_href, failed_paths, launch_href
 from runs.views.control import same_page
+from runs.views.loglines import gone
 from runs.views.overview import usual_time
 from runs.views.steps import Address
 
@@ -288,8 +290,10 @@ def run_log_search(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
 
 @require_safe
 def run_log_download(request: HttpRequest, run_id: uuid.UUID) -> HttpResponseBase:
-    """The whole log as a text file."""
+    """The whole log as a text file; 410 where a rule removed it."""
     attempt, key = _log(run_id, request)
+    if not logs.count(key) and (said := removed_sentence(_run(run_id), "logs")):
+        return gone(request, said)
     response: HttpResponseBase = stream_text(request, logs.stream_text(key))
     response["Content-Disposition"] = f'attachment; filename="{attempt.name}.log"'
     return response

@@ -16,6 +16,7 @@ from django.conf import settings as now_set
 from django.utils import timezone
 
 from runs import logstore, models, removal, services
+from runs.removed import removed_sentence
 from runs.retention import leftovers, passes, removing
 from runs.retention.planning import Why, boundaries, plan
 from runs.retention.reading import rules_now, runs_by_id, users
@@ -122,7 +123,7 @@ def test_outputs_go_and_the_run_says_so() -> None:
     assert not data_of(run).exists() and log_of(run).exists()
     assert models.Artifact.objects.get(run=run).gone_at and not models.CacheEntry.objects.exists()
     assert run.artifacts_removed_at and run.logs_removed_at is None
-    sentence = retention.removed_sentence(run, What.ARTIFACTS)
+    sentence = removed_sentence(run, "artifacts")
     assert sentence.startswith("Outputs of this run were removed on ")
     assert sentence.endswith(
         "by the rule: The outputs of runs that ended more than 30 days ago are removed. The runs themselves stay."
@@ -140,8 +141,8 @@ def test_logs_go_and_the_run_says_so() -> None:
     carry_out(Rule(What.LOGS, age=30 * DAY, states=("SUCCEEDED",)))
     run.refresh_from_db()
     assert not log_of(run).exists() and data_of(run).exists() and run.logs_removed_at
-    assert "Logs of this run were removed on" in retention.removed_sentence(run, What.LOGS)
-    assert retention.removed_sentence(run, What.ARTIFACTS) == ""
+    assert "Logs of this run were removed on" in removed_sentence(run, "logs")
+    assert removed_sentence(run, "artifacts") == ""
     assert carry_out_again().counts == {}
 
 
