@@ -8,10 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from pipelines.spec.parameter_types import ParameterType
 
@@ -71,7 +68,13 @@ def _float_text(value: float) -> str:
     """The shortest plain decimal form; what is no finite number stays as Python names it."""
     if value != value or value in (float("inf"), float("-inf")):
         return str(value)
-    return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
+    if value.is_integer():
+        return str(int(value))
+    digits, _, exponent = repr(value).partition("e")
+    if not exponent:
+        return digits
+    sign = "-" if value < 0 else ""  # what has an exponent here is small: large numbers are integral
+    return f"{sign}0.{'0' * (-int(exponent) - 1)}{digits.lstrip('-').replace('.', '')}"
 
 
 def fits(type: ParameterType, value: Json) -> bool:
@@ -141,38 +144,3 @@ def parameters_mentioned(value: Json) -> frozenset[str]:
     if isinstance(value, dict):
         return frozenset().union(*(parameters_mentioned(key) | parameters_mentioned(item) for key, item in value.items()))
     return frozenset()
-
-
-def rfc3339(at: datetime | None) -> str:
-    """A time in UTC, to the second, as KFP writes it; empty for None."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
-
-
-def task_uuid(run_id: str, path: str) -> str:
-    """A stable id of a task of a run, for `{{$.pipeline_task_uuid}}`."""
-    return str(uuid5(NAMESPACE_URL, f"kfdash:{run_id}:{path}"))
-
-
-def run_constants(
-    *,
-    run_id: str,
-    run_name: str,
-    resource_name: str,
-    pipeline_root: str,
-    task_key: str,
-    task_uuid: str,
-    created_at: datetime | None,
-    scheduled_at: datetime | None,
-) -> dict[str, str]:
-    """The placeholders that a run and a task give: whole placeholder → text. `scheduled_at` is None for unscheduled runs."""
-    return {
-        "{{$.pipeline_job_name}}": run_name,
-        "{{$.pipeline_job_resource_name}}": resource_name,
-        "{{$.pipeline_job_uuid}}": run_id,
-        "{{$.pipeline_task_name}}": task_key,
-        "{{$.pipeline_task_uuid}}": task_uuid,
-        "{{$.pipeline_root}}": pipeline_root,
-        "{{$.pipeline_job_create_time_utc}}": rfc3339(created_at),
-        "{{$.pipeline_job_schedule_time_utc}}": rfc3339(scheduled_at or created_at),
-        "{{$.workspace_path}}": WORKSPACE_PATH,
-    }

@@ -21,7 +21,7 @@ from kfdash.wire.messages import compact, stamp
 from pipelines.api.answers import specification_answer
 from pipelines.models import Specification
 from pipelines.spec import paths
-from pipelines.spec.values import task_uuid
+from pipelines.spec.constants import task_uuid
 from runs import models
 from runs.engine.model import Kind, State
 from runs.execution.order import attempt_name

@@ -20,7 +20,7 @@ from kfdash.wire.listing import Listing
 from kfdash.wire.messages import compact
 from kfdash.wire.reading import Query, read_id
 from kfdash.wire.views import WireView
-from pipelines.spec.values import task_uuid
+from pipelines.spec.constants import task_uuid
 from runs import logs, models
 from runs.api.answers import display_name
 from runs.api.nodes import attempt_of, refuse_removed, text_log

@@ -18,7 +18,7 @@ from kfdash.wire.describing import error_responses
 from kfdash.wire.errors import Code, WireError, invalid, not_found
 from kfdash.wire.streaming import stream_text
 from kfdash.wire.views import WireView
-from pipelines.spec.values import task_uuid
+from pipelines.spec.constants import task_uuid
 from runs import logs, models
 from runs.api.requests import run_of
 from runs.api.serializers import ReadArtifact

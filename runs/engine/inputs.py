@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from pipelines.spec import cel, paths, values
+from pipelines.spec import cel, constants, paths, values
 from pipelines.spec.model import (
     ArtifactDefinition,
     ComponentSpec,
@@ -182,13 +182,13 @@ def short(value: Json, limit: int = 80) -> str:
 def constants_of(draft: Draft, path: str) -> dict[str, str]:
     """The placeholders that the run and the task give: whole placeholder → text."""
     run = draft.run
-    return values.run_constants(
+    return constants.run_constants(
         run_id=run.id,
         run_name=run.name,
         resource_name=run.resource_name,
         pipeline_root=run.pipeline_root,
         task_key=paths.key(path),
-        task_uuid=values.task_uuid(run.id, path),
+        task_uuid=constants.task_uuid(run.id, path),
         created_at=run.created_at,
         scheduled_at=run.scheduled_at,
     )

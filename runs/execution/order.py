@@ -10,8 +10,9 @@ from typing import Any
 from urllib.parse import quote
 
 from pipelines.spec import paths
+from pipelines.spec.constants import run_constants, task_uuid
 from pipelines.spec.model import ArtifactType, ComponentSpec, ContainerSpec, PipelineSpec
-from pipelines.spec.values import WORKSPACE_PATH, normalise, run_constants, task_uuid, to_text
+from pipelines.spec.values import WORKSPACE_PATH, normalise, to_text
 from runs.engine.model import ArtifactValue, Run, Task, Values
 from runs.execution import locations
 from runs.execution.attempt import AttemptOrder

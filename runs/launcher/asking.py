@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
-from urllib.parse import urlsplit
+
+from runs.launcher.connection import PIECE, Address, Answer, Broken, Connection, address_of
 
 Json = Any
 
 _TIMEOUT = 60.0  # seconds without a byte
 _FIRST_WAIT, _LONGEST_WAIT = 0.05, 5.0  # seconds between two tries
 _IDLE = 30.0  # seconds after which a connection is not trusted: the other side, or something between, may have let it go
-_PIECE = 256 * 1024  # bytes
 OUTSIDE = 600.0  # seconds for which a bucket is tried: an address that pods cannot reach is not reached later either
-_BROKEN = (OSError, http.client.HTTPException)
+NOWHERE = "none"  # instead of an address: kfdash cannot be called, see `mail`
+_BROKEN = (OSError, Broken)
 
 
 class Refused(Exception):
@@ -51,7 +50,7 @@ def _own_file() -> Iterator[None]:
 
 
 class _Source:
-    """A file as http.client reads it."""
+    """A file as a connection reads it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -97,18 +96,14 @@ class Line:
 
         def once() -> None:
             with self._asked("GET", url) as answer, contextlib.ExitStack() as opened:
-                done, length = 0, answer.length
                 with _own_file():
                     file = opened.enter_context(into())
-                while piece := answer.read(_PIECE):
+                while piece := answer.read(PIECE):
                     with _own_file():
                         file.write(piece)
-                    done += len(piece)
                     progress(len(piece))
                 with _own_file():
                     file.flush()
-                if length is not None and done != length:
-                    raise http.client.IncompleteRead(b"", length - done)
 
         self._again(once, None if url.startswith("/") else patience)
 
@@ -151,48 +146,39 @@ class Line:
 
     def _once(self, method: str, path: str, data: bytes | None, kind: str) -> bytes:
         with self._asked(method, path, data, {"Content-Type": kind} if data is not None else {}) as answer:
-            text: bytes = answer.read()
-            return text
+            return answer.read()
 
     @contextlib.contextmanager
-    def _asked(self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+    def _asked(self, method: str, url: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Iterator[Answer]:
         """The answer to a request, read to its end when it is left. Raises Refused."""
         own = url.startswith("/")
-        host = self.address if own else url
-        target = (urlsplit(self.address).path + url) if own else url[url.index("/", url.index("://") + 3) :]
-        connection = self._connection(host)
+        address = address_of(self.address + url if own else url)
+        connection = self._connection(address)
         given = {**(headers or {}), **({"Authorization": f"Bearer {self._token}"} if own else {})}
         try:
-            connection.request(method, target, body, given)
+            connection.request(method, address.target, body, given)
         except (BrokenPipeError, ConnectionResetError):
             if body is None:
                 raise
             # It may have been refused before all of it was read: then there is an answer.
-        answer = connection.getresponse()
+        answer = connection.answer()
         if answer.status >= 300:
             text = answer.read(65536)
-            if not own or answer.will_close:
+            if not own or not answer.is_read:
                 self._drop()
             raise _refusal(answer.status, answer.reason, text)
         yield answer
         answer.read()
         self._local.used = time.monotonic()
-        if answer.will_close:
+        if not answer.is_read:
             self._drop()
 
-    def _connection(self, url: str) -> http.client.HTTPConnection:
-        parts = urlsplit(url)
-        place = (parts.scheme, parts.netloc)
-        if getattr(self._local, "place", None) != place or time.monotonic() - self._local.used > _IDLE:
+    def _connection(self, address: Address) -> Connection:
+        if getattr(self._local, "place", None) != address.place or time.monotonic() - self._local.used > _IDLE:
             self._drop()
-            kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-            self._local.connection = kind(parts.netloc, timeout=_TIMEOUT, blocksize=_PIECE)
-            self._local.place, self._local.used = place, time.monotonic()
-        connection: http.client.HTTPConnection = self._local.connection
-        if connection.sock is None:
-            connection.connect()
-            assert connection.sock is not None
-            connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._local.connection = Connection(address, _TIMEOUT)
+            self._local.place, self._local.used = address.place, time.monotonic()
+        connection: Connection = self._local.connection
         return connection
 
     def _drop(self) -> None:
@@ -203,7 +189,7 @@ class Line:
 
 def headers_of(url: str) -> dict[str, str]:
     """What a store wants to be told with a file that is put at a signed address: Azure only."""
-    query = urlsplit(url).query
+    query = url.partition("?")[2]
     return {"x-ms-blob-type": "BlockBlob"} if "sig=" in query and "sv=" in query else {}
 
 

@@ -70,7 +70,7 @@ class LogSender(threading.Thread):
             return None
         if self._first is None:
             self._first, self._offset, self._next = segments[0], 0, segments[0]
-        with opened(self._path(self._first), str(self._volume.log)) as file:
+        with opened(self._path(self._first), self._volume.log) as file:
             file.seek(self._offset)
             data = file.read(_BATCH)
         whole = data[: data.rfind(b"\n") + 1]
@@ -100,7 +100,7 @@ class LogSender(threading.Thread):
         """What has not been sent yet counts, too."""
         try:
             newest = max(int(name[:12]) for name in os.listdir(self._volume.log) if self._is_segment(name))
-            with opened(self._path(newest), str(self._volume.log)) as file:
+            with opened(self._path(newest), self._volume.log) as file:
                 file.seek(max(os.fstat(file.fileno()).st_size - 65536, 0))
                 self._note(file.read())
         except (OSError, ValueError):

@@ -23,13 +23,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import IO, Any
-from urllib.parse import urlsplit
 
+from runs.launcher.asking import NOWHERE as NOWHERE
 from runs.launcher.asking import OUTSIDE, Line, Refused, Unanswered
+from runs.launcher.connection import address_of
 
 Json = Any
 
-NOWHERE = "none"  # instead of an address: kfdash cannot be called
 ORDER, RESULT, ASKED, ANSWER, HEARD = "order", "result", "asked", "answer", "heard"  # the documents of an attempt
 MOST_IN_ONE = 5 * 1024**3  # bytes: what S3 takes in one piece
 
@@ -186,10 +186,10 @@ class MailLine(Line):
                 if refused.status not in _REFUSED:
                     raise
                 if not left:
-                    raise Unanswered(f"The bucket at {urlsplit(url).netloc} refuses kfdash's addresses: {refused}") from None
+                    raise Unanswered(f"The bucket at {address_of(url).host} refuses kfdash's addresses: {refused}") from None
                 self._renew(str(refused))
             except Unanswered as error:
-                sentence = f"The bucket at {urlsplit(url).netloc} does not answer pods of this cluster ({error})."
+                sentence = f"The bucket at {address_of(url).host} does not answer pods of this cluster ({error})."
                 if time.monotonic() > until:
                     raise Unanswered(sentence) from None
                 if name == ORDER:

@@ -103,7 +103,7 @@ def _places(order: AttemptOrder, values: Values, volume: Volume, alive: Callable
                 continue
             there = value["custom_path"] if chosen else path
             if chosen or os.path.realpath(path) != path:  # where a link leads is known to the step's container only
-                there = custom.setdefault(there, str(volume.out / str(len(custom))))
+                there = custom.setdefault(there, f"{volume.out}/{len(custom)}")
             found.append((name, there, value["uri"]))
     if custom:
         _copy(custom, volume, alive)

@@ -19,14 +19,14 @@ _PINNED = re.compile(r"kfp==(2)\.(\d+)\.(\d+)")
 _METADATA = "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
 
 
-def lay(argv: Sequence[str], packages: str, target: pathlib.Path) -> bool:
+def lay(argv: Sequence[str], packages: str, target: str) -> bool:
     """Lays what `argv` would install first into `target`, where it is there to be laid; whether it was. Raises OSError."""
     version = wanted_version(argv)
     if not version or not os.path.isdir(packages):
         return False
     shutil.copytree(packages, target, dirs_exist_ok=True)
     for name, told in (("kfp", version),):
-        folder = target / f"{name}-{told}.dist-info"
+        folder = pathlib.Path(target) / f"{name}-{told}.dist-info"
         folder.mkdir(exist_ok=True)
         (folder / "METADATA").write_text(_METADATA.format(name=name, version=told))
         (folder / "INSTALLER").write_text("kfdash\n")

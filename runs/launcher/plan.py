@@ -9,7 +9,6 @@ from typing import Any
 from runs.execution.attempt import AttemptOrder
 from runs.execution.locations import UnsafeLocation, container_path, in_container
 from runs.execution.placeholders import substitute
-from runs.launcher import overlay
 from runs.launcher.volume import Plan, Volume
 
 Json = Any
@@ -28,8 +27,11 @@ def make_plan(order: AttemptOrder, told: Mapping[str, Json], volume: Volume, pac
         log_bytes=int(told["limits"]["log_bytes"]),
         log_lines=int(told["limits"]["log_lines"]),
     )
-    if told.get("packages") and overlay.lay(argv, packages, volume.packages):
-        plan.append["PYTHONPATH"] = str(volume.packages)
+    if told.get("packages") and any("kfp" in text for text in argv[:3]):
+        from runs.launcher import overlay  # noqa: PLC0415  # what few steps need, no other waits for
+
+        if overlay.lay(argv, packages, volume.packages):
+            plan.append["PYTHONPATH"] = volume.packages
     return plan
 
 

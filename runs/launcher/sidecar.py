@@ -6,8 +6,7 @@ Modules that take their time are imported when the order is being asked for: unt
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pathlib
+import os
 import signal
 import sys
 import threading
@@ -17,9 +16,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from runs.launcher import inputs
-from runs.launcher.asking import Line, Refused, Unanswered
+from runs.launcher.asking import NOWHERE, Line, Refused, Unanswered
 from runs.launcher.logs import LogSender
-from runs.launcher.mail import NOWHERE, MailLine
 from runs.launcher.volume import Ended, Volume
 
 if TYPE_CHECKING:
@@ -28,7 +26,8 @@ if TYPE_CHECKING:
 
 Json = Any
 
-_LOOK, _SELDOM = 0.005, 0.05  # seconds between two looks at what `entry` has done: one that runs for long can wait
+_FIRST_LOOK, _LOOK, _SELDOM = 0.01, 0.005, 0.05  # seconds between two looks at what `entry` did: one that runs for long can wait
+_BRIEF = 0.1  # seconds: of a step that is over so soon, only the end is told
 _ALIVE = 2.0  # seconds between two signs of life
 _LOG_WITHIN = 600.0  # seconds that the rest of the log may take once the result is told
 _SLOW = 0.5  # seconds after which progress is told
@@ -49,9 +48,12 @@ class Sidecar:
         self._ending = threading.Event()
         self.began = now()
         if address == NOWHERE:
+            from runs.launcher.mail import MailLine  # noqa: PLC0415  # only where it is needed
+
             self.line: Line = MailLine(token_file)
         else:
-            self.line = Line(address, pathlib.Path(token_file).read_text().strip())
+            with open(token_file) as file:
+                self.line = Line(address, file.read().strip())
 
     def run(self) -> int:
         """All of it; the exit code."""
@@ -101,6 +103,8 @@ class Sidecar:
             return
         if not begun:
             sender.start()
+        if _may_have_outputs(order):
+            import runs.launcher.outputs  # noqa: PLC0415, F401  # while the step runs
         ended = self._await_end()
         if ended is None:
             return
@@ -158,23 +162,31 @@ class Sidecar:
 
     def _await_end(self) -> Ended | None:
         """How the command ended; None where the pod is ended before it is known. Tells when it has begun."""
-        told, since = False, time.monotonic()
+        told, begun = False, 0.0
         while (text := self.volume.read("ended")) is None:
-            if not told and self.volume.has("begun"):
+            if not begun and self.volume.has("begun"):
+                begun = time.monotonic()
+            since = time.monotonic() - begun
+            if begun and not told and since > _BRIEF:
                 told = True
                 self._progress("running")
             if self._ending.is_set():
                 return None  # `entry` was killed outright: the pod's status tells the rest
-            time.sleep(min(max((time.monotonic() - since) / 500, _LOOK), _SELDOM))
+            time.sleep(min(max(since / 100, _LOOK), _SELDOM) if begun else _FIRST_LOOK)
         return Ended.read(text)
 
     def _collect(self, order: AttemptOrder, told: Mapping[str, Json], ended: Ended, sender: LogSender) -> Result:
-        from runs.execution.collect import OutputsInvalid  # noqa: PLC0415  # loaded meanwhile
-        from runs.launcher import endings, outputs  # noqa: PLC0415
+        from runs.launcher import endings  # noqa: PLC0415  # loaded meanwhile
 
         result = endings.judge(order, ended, self.began, sender)
-        if result.state != "succeeded":
+        if result.state != "succeeded" or not _may_have_outputs(order):
             return result
+        return self._with_outputs(result, order, int(told["limits"]["output_bytes"]))
+
+    def _with_outputs(self, result: Result, order: AttemptOrder, limit: int) -> Result:
+        from runs.execution.collect import OutputsInvalid  # noqa: PLC0415
+        from runs.launcher import endings, outputs  # noqa: PLC0415
+
         try:
             values = outputs.gather(order)
             if values.artifacts:
@@ -182,7 +194,6 @@ class Sidecar:
                 slow.daemon = True
                 slow.start()
                 try:
-                    limit = told["limits"]["output_bytes"]
                     outputs.store(self.line, order, values, self.volume, limit, lambda: not self._ending.is_set())
                 finally:
                     slow.cancel()
@@ -224,6 +235,11 @@ class Sidecar:
                 self.volume.write("collected", b"")
 
 
+def _may_have_outputs(order: AttemptOrder) -> bool:
+    """Whether there is something to collect, or a file in which it would be told."""
+    told = order.executor_input.get("outputs", {}).get("outputFile", "")
+    return bool(order.output_parameters or order.output_artifacts or (told and os.path.lexists(told)))
+
+
 def _load() -> None:
-    for name in ("runs.execution.attempt", "runs.launcher.plan", "runs.launcher.endings", "runs.launcher.outputs"):
-        importlib.import_module(name)
+    import runs.execution.attempt  # noqa: PLC0415, F401

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import os
-import pathlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO
@@ -18,37 +17,40 @@ class Volume:
     """The folder and what lies in it. Methods raise OSError where the disk does not do its part."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        self.folder = pathlib.Path(folder)
-        self.step, self.log, self.out = self.folder / "step", self.folder / "log", self.folder / "out"
-        self.packages = self.folder / "python"
+        self.folder = os.fspath(folder)
+        self.step, self.log, self.out = f"{self.folder}/step", f"{self.folder}/log", f"{self.folder}/out"
+        self.packages = f"{self.folder}/python"
 
     def make(self) -> None:
         """Makes the folders; `entry`, which may run as anybody, writes there too."""
         for folder in (self.step, self.log, self.out):
-            folder.mkdir(exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             with contextlib.suppress(PermissionError):  # the hook made them
-                folder.chmod(0o777)
+                os.chmod(folder, 0o777)
 
     def write(self, name: str, data: bytes) -> None:
         """A file in `step` that appears whole."""
-        beside = self.step / f".{name}.new"
-        beside.write_bytes(data)
-        os.replace(beside, self.step / name)
+        beside = f"{self.step}/.{name}.new"
+        with open(beside, "wb") as file:
+            file.write(data)
+        os.replace(beside, f"{self.step}/{name}")
 
     def read(self, name: str) -> bytes | None:
         """A file in `step`; None where it is not there."""
         try:
-            return (self.step / name).read_bytes()
+            with open(f"{self.step}/{name}", "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
 
     def has(self, name: str) -> bool:
         """Whether the file is in `step`."""
-        return os.path.exists(self.step / name)
+        return os.path.exists(f"{self.step}/{name}")
 
     def touch(self) -> None:
         """Tells `entry` that the launcher lives."""
-        (self.step / "alive").touch()
+        with open(f"{self.step}/alive", "ab"):
+            os.utime(f"{self.step}/alive")
 
 
 @dataclass

@@ -17,7 +17,7 @@ from pipelines.spec.model import ComponentSpec, ImporterSpec, ParameterType, Pip
 from pipelines.spec.parse import Document, build, parse_text
 from pipelines.spec.platform import local_notices
 from pipelines.spec.problems import Refused
-from pipelines.spec.values import run_constants, task_uuid
+from pipelines.spec.constants import run_constants, task_uuid
 from runs.engine.inputs import value_in_scope
 from runs.engine.model import (
     AttemptFailed,

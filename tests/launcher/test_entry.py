@@ -25,7 +25,7 @@ class Entry:
 
     def __init__(self, program: pathlib.Path, folder: pathlib.Path) -> None:
         self.program, self.volume = program, Volume(folder / "kfdash")
-        self.volume.folder.mkdir()
+        pathlib.Path(self.volume.folder).mkdir()
         self.volume.make()
         self.volume.touch()
         self.process: subprocess.Popen[bytes] | None = None
@@ -53,7 +53,7 @@ class Entry:
 
     def lines(self) -> list[tuple[str, str]]:
         """Stream and text of the log."""
-        return [(line.stream, line.text) for line in logstore.iterate(self.volume.log)]
+        return [(line.stream, line.text) for line in logstore.iterate(pathlib.Path(self.volume.log))]
 
 
 @pytest.fixture
@@ -218,18 +218,18 @@ def test_what_is_not_sent_holds_the_step_back_until_it_is(entry: Entry) -> None:
     entry.start(["python3", "-c", code])
 
     def unsent() -> int:
-        return sum(file.stat().st_size for file in entry.volume.log.iterdir())
+        return sum(file.stat().st_size for file in pathlib.Path(entry.volume.log).iterdir())
 
     assert wait_for(lambda: unsent() > 32 * 2**20, 60)
     time.sleep(0.5)
     assert not entry.volume.has("ended") and unsent() < 50 * 2**20
     count = 0
     while not entry.volume.has("ended"):
-        for file in sorted(entry.volume.log.iterdir())[:-1]:
+        for file in sorted(pathlib.Path(entry.volume.log).iterdir())[:-1]:
             count += file.read_bytes().count(b"\n")
             file.unlink()
         time.sleep(0.01)
-    assert count + sum(file.read_bytes().count(b"\n") for file in entry.volume.log.iterdir()) == 60_000
+    assert count + sum(file.read_bytes().count(b"\n") for file in pathlib.Path(entry.volume.log).iterdir()) == 60_000
 
 
 def test_outputs_that_only_their_owner_could_read_can_be_read(entry: Entry, tmp_path: pathlib.Path) -> None:
@@ -250,7 +250,7 @@ def test_copies_hold_no_link_that_leads_out(entry: Entry, tmp_path: pathlib.Path
     made = tmp_path / "made"
     script = f"mkdir {made}; echo x > {made}/file; ln -s {tmp_path}/secret {made}/out; ln -s file {made}/within; mkfifo {made}/pipe"
     entry.start(["sh", "-c", script]).note()
-    target = entry.volume.out / "0"
+    target = pathlib.Path(entry.volume.out, "0")
     entry.volume.write("copyout", records([f"F{made}", f"T{target}"]))
     assert wait_for(lambda: entry.volume.has("copied"))
     assert json.loads(entry.volume.read("copied") or b"") == {"errors": {}}

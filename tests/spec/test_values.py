@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines.spec import values
+from pipelines.spec.constants import run_constants
 from pipelines.spec.model import ParameterType
 
 PRESENT = {"x": "3", "s": 'it\'s "fine"', "tricky": "{{$.inputs.parameters['x']}}"}
@@ -88,7 +89,7 @@ def test_mentioned_parameters_of_a_constant() -> None:
 
 def test_an_unscheduled_run_has_its_creation_as_schedule_time() -> None:
     at = datetime(2026, 3, 4, 5, 6, 7, 890, tzinfo=UTC)
-    constants = values.run_constants(
+    constants = run_constants(
         run_id="id",
         run_name="n",
         resource_name="p-x",
