@@ -8,8 +8,8 @@ from django.utils import timezone
 from kfdash import logcontext
 from pipelines import specifications
 from pipelines.spec import paths
-from pipelines.spec.model import ImporterSpec
 from pipelines.spec.constants import run_constants, task_uuid
+from pipelines.spec.model import ImporterSpec
 from runs import models
 from runs.engine.model import ArtifactValue, AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Values
 from runs.execution.importer import ImportRefused, imported

@@ -13,11 +13,11 @@ from pipelines.drawing.visible import see
 from pipelines.packages import read_package
 from pipelines.spec import paths
 from pipelines.spec.arguments import check_arguments, expand_macros
+from pipelines.spec.constants import run_constants, task_uuid
 from pipelines.spec.model import ComponentSpec, ImporterSpec, ParameterType, PipelineSpec
 from pipelines.spec.parse import Document, build, parse_text
 from pipelines.spec.platform import local_notices
 from pipelines.spec.problems import Refused
-from pipelines.spec.constants import run_constants, task_uuid
 from runs.engine.inputs import value_in_scope
 from runs.engine.model import (
     AttemptFailed,
