@@ -55,11 +55,13 @@ class Visitor:
 EVERYBODY = Visitor(right=Right.ADMINISTER)  # on loopback, where nobody logs in
 
 
-def needs(right: Right) -> Callable[[View], View]:
-    """Decorates a view, or a class of views: whoever asks needs this right, whatever the method."""
+def needs(right: Right, *, to_read: Right | None = None) -> Callable[[View], View]:
+    """Decorates a view, or a class of views: whoever asks needs this right, whatever the method; `to_read` for reading."""
 
     def mark(view: View) -> View:
         view.needed = int(right)  # type: ignore[attr-defined]
+        if to_read is not None:
+            view.needed_to_read = int(to_read)  # type: ignore[attr-defined]
         return view
 
     return mark
@@ -75,6 +77,8 @@ def needed_for(view: Callable[..., Any], method: str | None) -> int:
     """The right that a resolved view needs for a method; PUBLIC where it needs none."""
     of_class = getattr(view, "view_class", None) or getattr(view, "cls", None)
     found = getattr(view, "needed", getattr(of_class, "needed", None))
+    if method in READING:
+        found = getattr(view, "needed_to_read", getattr(of_class, "needed_to_read", found))
     if found is not None:
         return int(found)
     return Right.VIEW if method in READING else Right.RUN

@@ -40,6 +40,7 @@ from runs.api.messages import (
 )
 from runs.api.requests import experiment_of, refused_arguments, run_of, version_of
 from runs.engine.model import CacheUse
+from runs.removed import removed_sentence
 
 _TAG = "kfdash"
 _LONGEST_NAME, _MOST_PATHS, _MOST_USES = 255, 1000, 200
@@ -80,6 +81,8 @@ def own_run(row: models.Run) -> dict[str, Any]:
             "pipeline_id": str(row.pipeline_key or ""),
             "pipeline_version_id": str(row.version_key or ""),
             "again_from": again and compact(again),
+            "kept": row.kept_at is not None,
+            "removed": [said for what in ("logs", "artifacts") if (said := removed_sentence(row, what))],  # type: ignore[arg-type]
             "created_at": precise(row.created_at),
             "started_at": precise(row.started_at),
             "finished_at": precise(row.finished_at),
@@ -235,6 +238,14 @@ RetryOwnRunView = _verb(
     lambda run, request: services.retry_run(run, by=by(request)),
 )
 ArchiveOwnRunView = _verb("ArchiveOwnRunView", "Put a run into the archive.", lambda run, _: services.archive_run(run))
+KeepOwnRunView = _verb(
+    "KeepOwnRunView",
+    "Keep a run: no rule of retention removes anything of it.",
+    lambda run, request: services.keep_run(run, by=by(request)),
+)
+LetOwnRunGoView = _verb(
+    "LetOwnRunGoView", "Keep a run no more: rules of retention are about it again.", lambda run, _: services.let_run_go(run)
+)
 RestoreOwnRunView = _verb("RestoreOwnRunView", "Take a run out of the archive.", lambda run, _: services.restore_run(run))
 
 

@@ -35,6 +35,8 @@ class OwnRun(Message):
     stopped_by = Text()
     paused = Flag()
     again_from = AgainFrom(required=False)
+    kept = Flag(help_text="no rule of retention removes anything of it")
+    removed = Texts(help_text="when and by which rule its logs and outputs were removed")
     created_at = Time()
     created_by = Text()
     started_at = Time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from runs.api import cache, control, experiments, inside, nodes, recurring, runs
+from runs.api import cache, control, experiments, inside, nodes, recurring, retention, runs
 
 _V2 = "apis/v2beta1"
 _EXPERIMENT = f"{_V2}/experiments/<str:experiment_id>"
@@ -36,6 +36,8 @@ urlpatterns = [
     path(f"{_OWN_RUN}:retry", control.RetryOwnRunView.as_view()),
     path(f"{_OWN_RUN}:archive", control.ArchiveOwnRunView.as_view()),
     path(f"{_OWN_RUN}:restore", control.RestoreOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:keep", control.KeepOwnRunView.as_view()),
+    path(f"{_OWN_RUN}:letGo", control.LetOwnRunGoView.as_view()),
     path(f"{_OWN_RUN}:plan", control.PlanAgainView.as_view()),
     path(f"{_OWN_RUN}:again", control.RunAgainView.as_view()),
     path(f"{_OWN_RUN}/miss", control.MissView.as_view()),
@@ -48,6 +50,12 @@ urlpatterns = [
     path(f"{_OWN_RUN}/artifacts", inside.RunArtifactsView.as_view()),
     path(f"{_OWN}/artifacts", inside.ArtifactsView.as_view()),
     path(f"{_OWN}/artifacts/<str:artifact_id>", inside.ArtifactView.as_view()),
+    path(f"{_OWN}/retention/rules", retention.RulesView.as_view()),
+    path(f"{_OWN}/retention/rules/<str:rule_id>", retention.RuleView.as_view()),
+    path(f"{_OWN}/retention/passes", retention.PassesView.as_view()),
+    path(f"{_OWN}/retention/passes/<str:pass_id>", retention.PassView.as_view()),
+    path(f"{_OWN}/retention:tryOut", retention.TryOutView.as_view()),
+    path(f"{_OWN}/retention:carryOut", retention.CarryOutView.as_view()),
     path(f"{_OWN}/cache", cache.CacheView.as_view()),
     path(f"{_OWN}/cache:evict", cache.EvictView.as_view()),
     path(f"{_OWN}/cache:summary", cache.CacheSummaryView.as_view()),

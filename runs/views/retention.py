@@ -145,7 +145,7 @@ def retention_pass(request: HttpRequest, pass_id: int) -> HttpResponse:
     context = {
         "row": row,
         "removed": removed_words(row),
-        "spared": [(counted(count, "time"), _WHY.get(why, why)) for why, count in row.spared.items() if _WHY.get(why, why)],
+        "spared": [(f"{count:,}", _WHY.get(why, why)) for why, count in row.spared.items() if _WHY.get(why, why)],
         "going": [one for one in shown if one["goes"]],
         "staying": [one for one in shown if not one["goes"]],
         "sentences": service.sentences_of(row),

@@ -1,0 +1,1 @@
+"""Commands of `kfdash manage` about runs."""
