@@ -15,6 +15,7 @@ from runs.executors.fake import FakeExecutor
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.permitted import site_template
 from runs.executors.local.executor import LocalExecutor
+from runs.podtimes import times_of
 from runs.stores import store_options
 
 
@@ -56,6 +57,7 @@ def kubernetes_config() -> Config:
         pod_template=site_pod_template(),
         pod_ttl=settings.POD_TTL,
         failed_pod_ttl=settings.FAILED_POD_TTL,
+        pod_times=times_of,
         start_timeout=settings.START_TIMEOUT,
         grace=settings.STOP_GRACE,
     )

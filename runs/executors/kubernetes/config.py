@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from runs.launcher.mail import NOWHERE
 from runs.store import StoreOptions
 
 Json = Any
+PodTimes = Callable[[Collection[str]], Mapping[str, tuple[float, float]]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Config:
     pod_template: Mapping[str, Json] = field(default_factory=dict)  # merges in underneath every pod
     pod_ttl: float = 3600.0  # how long a pod is kept once its end is recorded
     failed_pod_ttl: float = 86400.0
+    pod_times: PodTimes | None = None  # run ids → such times of each run, where they are not the same for all
     start_timeout: float = 3600.0  # how long a pod may wait for being started
     grace: float = 30.0  # between SIGTERM and SIGKILL
     launcher_cpu: str = "20m"  # what the launcher asks for; it may use more

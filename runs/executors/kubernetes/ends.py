@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.diagnosis import diagnose
 from runs.executors.kubernetes.mail.relay import RESULT, Relay
-from runs.executors.kubernetes.names import FINALIZER, INSTALLATION
+from runs.executors.kubernetes.names import FINALIZER, INSTALLATION, RUN
 from runs.executors.kubernetes.pods import RECORDED, RECORDED_AT, Seen, end_fact, failure
 from runs.store import NotReadable
 
@@ -167,12 +167,20 @@ class Ends:
 
     def sweep(self) -> None:
         """Deletes recorded pods whose time is over. Raises ExecutorUnavailable and Refused."""
-        for phase, keep in (("=Succeeded", self._config.pod_ttl), ("!=Succeeded", self._config.failed_pod_ttl)):
-            for metadata in self._recorded(f"status.phase{phase}"):
+        for index, phase in enumerate(("=Succeeded", "!=Succeeded")):
+            pods = [one for one in self._recorded(f"status.phase{phase}") if "deletionTimestamp" not in one]
+            times = self._times({one.get("labels", {}).get(RUN, "") for one in pods})
+            for metadata in pods:
                 told = metadata.get("annotations", {}).get(RECORDED_AT, "0")
-                if time.time() - (int(told) if told.isdecimal() else 0) > keep and "deletionTimestamp" not in metadata:
+                age = time.time() - (int(told) if told.isdecimal() else 0)
+                if age > times[metadata.get("labels", {}).get(RUN, "")][index]:
                     with _if_there():
                         self._client.request("DELETE", core_path(self._client.namespace, "pods", metadata["name"]))
+
+    def _times(self, runs: Collection[str]) -> Mapping[str, tuple[float, float]]:
+        same = dict.fromkeys(runs, (self._config.pod_ttl, self._config.failed_pod_ttl))
+        known = {run for run in runs if run}
+        return {**same, **self._config.pod_times(known)} if self._config.pod_times is not None and known else same
 
     def _recorded(self, fields: str) -> Iterator[Mapping[str, Json]]:
         selector = f"{INSTALLATION}={self._config.installation},{RECORDED}"
