@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.db import Error as DatabaseError
 from django.db import close_old_connections
 
 from runs.executors.base import ExecutorUnavailable
-from runs.models import RetentionRule, Run
 
 _WELL, _ELSE = "SUCCEEDED", ("FAILED", "CANCELED")
 _CHUNK = 400  # ids in one IN
@@ -31,18 +32,21 @@ def times_of(run_ids: Collection[str]) -> Mapping[str, Times]:
 
 
 def _read(run_ids: Collection[str]) -> Mapping[str, Times]:
-    rows = list(RetentionRule.objects.filter(what="pods", enabled=True))
+    rules, all_runs = (
+        apps.get_model("runs", name).objects for name in ("RetentionRule", "Run")
+    )  # `doctor` reads this without models
+    rows = list(rules.filter(what="pods", enabled=True))
     found: dict[str, Times] = {}
     wanted = sorted(run_ids) if rows else []
     for start in range(0, len(wanted), _CHUNK):
-        runs = Run.objects.filter(pk__in=wanted[start : start + _CHUNK], kept_at=None)
+        runs = all_runs.filter(pk__in=wanted[start : start + _CHUNK], kept_at=None)
         for pk, experiment in runs.values_list("pk", "experiment_key"):
             own = [row for row in rows if row.experiment_key == experiment]
             found[str(pk)] = _times(own or [row for row in rows if row.experiment_key is None])
     return {run_id: found.get(run_id, _default()) for run_id in run_ids}
 
 
-def _times(rules: Iterable[RetentionRule]) -> Times:
+def _times(rules: Iterable[Any]) -> Times:
     """Of several rules about the same pods the shortest time counts; a rule without an age keeps them for ever."""
     well, other = (
         [math.inf if rule.age is None else float(rule.age) for rule in rules if set(states) & set(rule.states)]
