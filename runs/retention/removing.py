@@ -15,7 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, OuterRef, Sum
 
 from runs import models
-from runs.retention.planning import Ended, Verdict, plan
+from runs.retention.planning import Ended, Verdict, judge, plan
 from runs.retention.reading import Boundaries, runs_by_id, users
 from runs.retention.rules import Rule, What
 
@@ -77,37 +77,38 @@ def remove(
         rows = models.Run.objects.filter(pk__in=[one.run.id for one in chunk]).order_by("pk")
         skips = connection.features.has_select_for_update_skip_locked
         ids = list(rows.select_for_update(skip_locked=skips, of=("self",) if skips else ()).values_list("pk", flat=True))
-        if what is not What.LOGS:
-            # 1. No new hits: whoever is just having one holds its entry, and is waited for.
-            entries = models.CacheEntry.objects.filter(run__in=ids).delete()[0]
-        # 2. Whoever had one is a user now.
-        verdicts = [one for one in plan(runs_by_id(ids), what, rules, boundary, users, now) if one.goes]
+        # 1. Who was kept or retried meanwhile stays.
+        runs = [run for run in runs_by_id(ids) if judge(run, what, rules, boundary, now).goes]
+        # 2. No new hits: whoever is just having one holds its entry, and is waited for.
+        entries = models.CacheEntry.objects.filter(run__in=[run.id for run in runs]).delete()[0] if what is not What.LOGS else 0
+        # 3. Whoever had one is a user now.
+        verdicts = [one for one in plan(runs, what, rules, boundary, users, now) if one.goes]
         if not verdicts:
             return {}
         filled = not_empty([one.run for one in verdicts], what)
-        counts = measured([one.run for one in verdicts], what)
-        if what is not What.LOGS:
-            counts["cache_entries"] = entries
+        counts = {**measured([one.run for one in verdicts], what), "cache_entries": entries}
         stored = models.Run.objects.filter(pk__in=[one.run.id for one in verdicts])
         roots = dict(stored.values_list("pk", "pipeline_root"))
         models.Leftover.objects.bulk_create(
             models.Leftover(run_id=pk, what=what.value, pipeline_root=root, removal_id=by) for pk, root in roots.items()
         )
-        if what is not What.LOGS:
-            _note_gone(roots, now)
         if what is What.RUNS:
-            _delete_runs(list(roots))
+            _delete_runs(roots, now)
         else:
+            if what is What.ARTIFACTS:
+                _note_gone({pk: root for pk, root in roots.items() if str(pk) in filled}, now)
             _mark(verdicts, what, now, says, filled)
         return counts
 
 
-def _delete_runs(ids: Sequence[Any]) -> None:
+def _delete_runs(roots: Mapping[Any, str], now: datetime) -> None:
     """Rows of runs with all that hangs on them. Artifacts that others took stay as rows, for lineage."""
+    ids = list(roots)
     models.ArtifactUse.objects.filter(run__in=ids).delete()
     artifacts = models.Artifact.objects.filter(run__in=ids)
     used = Exists(models.ArtifactUse.objects.filter(artifact=OuterRef("pk")))
     artifacts.exclude(used).delete()
+    _note_gone({pk: roots[pk] for pk in artifacts.values_list("run", flat=True).distinct()}, now)
     models.Run.objects.filter(pk__in=ids).delete()
 
 

@@ -156,7 +156,8 @@ class Work:
             row.shown = [*row.shown, *(shown or [])]
             row.cursor = row.cursor if cursor is None else cursor
             row.beat_at, row.problem = timezone.now(), ""
-            row.save(update_fields=["counts", "spared", "shown", "cursor", "beat_at", "problem"])
+            changed = ["counts", "spared", "cursor", "beat_at", "problem", *(["shown"] if shown else [])]
+            row.save(update_fields=changed)
         self.row.counts, self.row.spared, self.row.shown, self.row.cursor = row.counts, row.spared, row.shown, row.cursor
 
     def _shown(self, verdicts: Sequence[Verdict], what: What) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings as now_set
 from django.utils import timezone
 
-from runs import logstore, models, removal, services
+from runs import logstore, models, observer, removal, services
 from runs.removed import removed_sentence
 from runs.retention import leftovers, passes, removing
 from runs.retention.planning import Why, boundaries, plan
@@ -351,15 +351,51 @@ def test_when_the_rules_were_last_due(settings: Any, when: Any, now: str, expect
 def test_a_pass_is_begun_once_when_it_is_due_and_not_before_a_rule_is_an_hour_old(settings: Any) -> None:
     settings.RETENTION = "hourly"
     now = timezone.now().replace(minute=10)
-    assert not passes.is_something_to_do(now), "there are no rules"
+    assert passes.begin_due(now) is None, "there are no rules"
     retention.save_retention_rule(Rule(What.RUNS, age=30 * DAY), confirmed=True)
     models.RetentionRule.objects.update(changed_at=now.replace(minute=5))
-    assert not passes.is_something_to_do(now) and passes.begin_due(now) is None
+    assert passes.begin_due(now) is None
     later = now + timedelta(hours=1)
-    assert passes.is_something_to_do(later) and passes.begin_due(later) is not None
-    assert passes.begin_due(later) is None
+    assert passes.begin_due(later) is not None and passes.begin_due(later) is None
     passes.go_on(5)
-    assert not passes.is_something_to_do(later)
+    assert passes.begin_due(later) is None
+
+
+def test_the_tick_has_rules_carried_out_where_they_may_be_due_and_gone_on_with(sent: list[tuple]) -> None:
+    def asked(**options: bool) -> bool:
+        del sent[:]
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr("django.db.transaction.on_commit", lambda act: act())
+            observer.carry_rules_out(**options)
+        return ("runs.jobs.carry_rules_out",) in sent
+
+    assert not asked(may_be_due=True), "there are no rules"
+    retention.save_retention_rule(Rule(What.RUNS, age=30 * DAY))
+    assert asked(may_be_due=True) and not asked(may_be_due=False)
+    retention.carry_rules_out()
+    assert asked(may_be_due=False)
+    passes.go_on(5)
+    assert not asked(may_be_due=False)
+    models.Leftover.objects.create(run_id=uuid.uuid4(), what="logs", due=timezone.now() + timedelta(minutes=1))
+    assert not asked(may_be_due=False)
+    models.Leftover.objects.update(due=timezone.now())
+    assert asked(may_be_due=False)
+
+
+def test_a_mistake_of_ours_is_said_and_tried_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = made()
+    retention.save_retention_rule(Rule(What.RUNS, age=30 * DAY))
+    row = retention.carry_rules_out()
+    with monkeypatch.context() as patched:
+        patched.setattr("runs.retention.work.plan", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            passes.go_on(5)
+    row.refresh_from_db()
+    assert row.problem == "ZeroDivisionError: division by zero" and passes.claim(row) is None
+    models.RetentionPass.objects.update(beat_at=timezone.now() - timedelta(minutes=2))
+    passes.go_on(5)
+    row.refresh_from_db()
+    assert row.finished_at and row.problem == "" and not there(run)
 
 
 # --- what the database finds ----------------------------------------------------------------------------------------
