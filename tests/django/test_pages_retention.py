@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import resolve
 
+from kfdash.rights import Right, needed_for
 from runs import models, services
 from runs.retention.rules import Rule, What
 from runs.services import retention
@@ -181,3 +183,29 @@ def test_the_page_of_an_experiment_says_what_is_removed_of_it(client: Client) ->
     assert "Runs that ended more than 30 days ago" not in page
     assert f"?experiment={mine.pk}" in client.get(address).content.decode()
     assert f'value="{mine.pk}" selected' in client.get(f"/system/retention/rules/new/?experiment={mine.pk}").content.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "needed"),
+    [
+        ("/system/retention/", "GET", Right.VIEW),
+        ("/system/retention/passes/1/", "GET", Right.VIEW),
+        ("/system/retention/rules/new/", "GET", Right.ADMINISTER),
+        ("/system/retention/rules/new/", "POST", Right.ADMINISTER),
+        ("/system/retention/rules/1/", "POST", Right.ADMINISTER),
+        ("/system/retention/rules/1/delete/", "POST", Right.ADMINISTER),
+        ("/system/retention/try/", "POST", Right.ADMINISTER),
+        ("/system/retention/now/", "POST", Right.ADMINISTER),
+        ("/runs/b1946ac9-2a5b-4a5e-9f6a-000000000000/keep/", "POST", Right.RUN),
+        ("/apis/kfdash/v1/retention/rules", "GET", Right.VIEW),
+        ("/apis/kfdash/v1/retention/rules", "POST", Right.ADMINISTER),
+        ("/apis/kfdash/v1/retention/rules/1", "GET", Right.VIEW),
+        ("/apis/kfdash/v1/retention/rules/1", "PATCH", Right.ADMINISTER),
+        ("/apis/kfdash/v1/retention/rules/1", "DELETE", Right.ADMINISTER),
+        ("/apis/kfdash/v1/retention:tryOut", "POST", Right.ADMINISTER),
+        ("/apis/kfdash/v1/retention:carryOut", "POST", Right.ADMINISTER),
+        ("/apis/kfdash/v1/retention/passes", "GET", Right.VIEW),
+    ],
+)
+def test_everybody_may_see_the_rules_and_only_administrators_change_them(path: str, method: str, needed: Right) -> None:
+    assert needed_for(resolve(path).func, method) == needed
