@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -51,10 +51,13 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
 
-def look(now: datetime, age: timedelta | None, *, remove: bool) -> Found:
-    """Finds what belongs to no run; what was not changed for `age` goes (nothing, without), and is removed with `remove`."""
+def look(now: datetime, age: timedelta | None, *, remove: bool, beat: Callable[[], None] = lambda: None) -> Found:
+    """Finds what belongs to no run; what was not changed for `age` goes (nothing, without), and is removed with `remove`.
+
+    `beat` is called now and then: a slow disk with many folders takes its time.
+    """
     found = Found()
-    for place in _orphaned(_places(found)):
+    for place in _orphaned(_places(found), beat):
         try:
             size, changed = _measured(place)
             goes = age is not None and changed is not None and changed <= now - age
@@ -80,10 +83,11 @@ def _row(place: Place, size: int, changed: datetime | None, goes: bool) -> list[
     return [{"what": "orphans", "goes": goes, "kind": place.kind, "where": place.where, "bytes": size, "changed": told}]
 
 
-def _orphaned(places: Iterable[Place]) -> Iterator[Place]:
+def _orphaned(places: Iterable[Place], beat: Callable[[], None]) -> Iterator[Place]:
     """Those whose run is not there, is not being removed, and is of no use to any other."""
     source = iter(places)
     while chunk := list(islice(source, _CHUNK)):
+        beat()
         ids = [place.run_id for place in chunk]
         known = {str(pk) for pk in models.Run.objects.filter(pk__in=ids).values_list("pk", flat=True)}
         known |= {str(pk) for pk in models.Leftover.objects.filter(run_id__in=ids).values_list("run_id", flat=True)}

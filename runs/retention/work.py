@@ -41,6 +41,7 @@ class Work:
         self.names = experiment_names(self.rules)
         self.now = row.created_at  # one moment for the whole pass: what was shown is what is done
         self.boundary = Boundaries()
+        self.trouble = ""  # what could not be looked at
 
     def says(self, rule: Rule) -> str:
         """A rule in words."""
@@ -60,7 +61,7 @@ class Work:
                 if step():
                     self._save(cursor={"done": [*self.row.cursor.get("done", ()), name]})
                     break
-        self._finish("")
+        self._finish(self.trouble)
 
     def _steps(self) -> Iterator[tuple[str, Step]]:
         """What is to be done, by name."""
@@ -115,8 +116,9 @@ class Work:
         """Finds it, and removes it where a rule says so."""
         rule = next((rule for rule in self.rules if rule.what is What.ORPHANS), None)
         age = timedelta(seconds=rule.age) if rule is not None and rule.age is not None else None
-        found = orphans.look(self.now, age, remove=not self.row.dry)
+        found = orphans.look(self.now, age, remove=not self.row.dry, beat=self._save)
         counts = {"orphans": found.going, "orphan_bytes": found.going_bytes, "freed": found.freed}
+        self.trouble = next(iter(found.problems), "")
         if found.more:
             self._save(counts)
             return False

@@ -83,6 +83,7 @@ def test_a_bucket_that_does_not_answer_is_tried_again_and_said(root: Callable[..
     monkeypatch.setattr("runs.store._RETRY", {"max_retries": 0})
     root("http://127.0.0.1:9")
     carry_out(Rule(What.ARTIFACTS, age=30 * DAY))
+    assert "cannot be read" in models.RetentionPass.objects.get().problem, "nor can it be looked for what belongs to no run"
     (trouble,) = leftovers.troubles()
     assert "cannot be removed" in str(trouble["problem"]) and models.Run.objects.get(pk=old.pk).artifacts_removed_at
     root()
