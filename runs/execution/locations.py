@@ -6,6 +6,7 @@ the artifacts folder, and a step sees plain absolute paths; everything that cros
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import posixpath
 import re
@@ -80,6 +81,17 @@ def in_container(executor_input: Mapping[str, Json]) -> dict[str, Json]:
         if artifact.get("uri", "").startswith(STORE) and not in_workspace:
             artifact["uri"] = container_path(artifact["uri"]) or artifact["uri"]
     return found
+
+
+def used_paths(executor_input: Mapping[str, Json]) -> list[str]:
+    """Where an ExecutorInput has a step read and write in its container. What lies nowhere is left out."""
+    inputs, outputs = executor_input.get("inputs", {}), executor_input.get("outputs", {})
+    found = [str(parameter.get("outputFile") or "") for parameter in outputs.get("parameters", {}).values()]
+    found.append(str(outputs.get("outputFile") or ""))
+    for artifact in [*_artifacts(inputs), *_artifacts(outputs)]:
+        with contextlib.suppress(UnsafeLocation):  # its launcher says so
+            found.append(artifact_path({**artifact, "customPath": ""}, container_path))
+    return [path for path in found if path]
 
 
 def out_of_container(location: str) -> str:

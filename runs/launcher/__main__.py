@@ -21,6 +21,7 @@ def main() -> int:
         token_file=os.environ.get("KFDASH_TOKEN_FILE", "/var/run/kfdash/token"),
         folder=os.environ.get("KFDASH_VOLUME", "/kfdash"),
         overlay=os.environ.get("KFDASH_OVERLAY", "/opt/kfdash/overlay"),
+        places=list(filter(None, os.environ.get("KFDASH_PLACES", "").split(":"))),
     )
     return sidecar.run()
 

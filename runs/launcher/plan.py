@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runs.execution.attempt import AttemptOrder
@@ -14,13 +14,16 @@ from runs.launcher.volume import Plan, Volume
 Json = Any
 
 
-def make_plan(order: AttemptOrder, told: Mapping[str, Json], volume: Volume, packages: str) -> Plan:
-    """The plan for an order with its inputs in place. Raises PlaceholderError, UnsafeLocation, and OSError for the packages."""
+def make_plan(order: AttemptOrder, told: Mapping[str, Json], volume: Volume, packages: str, places: Sequence[str] = ()) -> Plan:
+    """The plan for an order with its inputs in place; `places` are folders that every step finds, where it may make them.
+
+    Raises PlaceholderError, UnsafeLocation, and OSError for the packages.
+    """
     argv = substitute(order, in_container(order.executor_input), container_path)
     written = written_paths(order)
     plan = Plan(
         argv=argv,
-        folders=list(dict.fromkeys(posixpath.dirname(path) for path in written)),
+        folders=list(dict.fromkeys([*(posixpath.dirname(path) for path in written), *places])),
         readable=written,
         timeout=order.timeout,
         grace=float(told.get("grace") or 30.0),

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,11 @@ def now() -> int:
 class Sidecar:
     """The launcher of one attempt."""
 
-    def __init__(self, *, attempt: str, address: str, token_file: str, folder: str, overlay: str) -> None:
+    def __init__(
+        self, *, attempt: str, address: str, token_file: str, folder: str, overlay: str, places: Sequence[str] = ()
+    ) -> None:
         self.volume = Volume(folder)
-        self._attempt, self._overlay = attempt, overlay
+        self._attempt, self._overlay, self._places = attempt, overlay, places
         self._ending = threading.Event()
         self.began = now()
         if address == NOWHERE:
@@ -140,7 +142,7 @@ class Sidecar:
 
         try:
             inputs.fetch(self.line, inputs.places(order.executor_input), told["inputs"], told["problems"], self._fetched)
-            plan = make_plan(order, told, self.volume, self._overlay)
+            plan = make_plan(order, told, self.volume, self._overlay, self._places)
             self.volume.write("plan", plan.records())
         except (inputs.NotFetched, PlaceholderError, ValueError) as error:
             return str(error)

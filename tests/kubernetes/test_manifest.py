@@ -44,11 +44,42 @@ def test_the_token_is_in_a_file_of_the_launcher_alone() -> None:
     assert "a-token" not in str(pod["spec"])
 
 
-def test_launcher_and_step_share_the_places_where_steps_expect_files() -> None:
-    pod = pod_of()
-    for path in ("/kfdash", "/tmp/kfp", "/tmp/kfp_outputs", "/minio", "/gcs", "/s3"):
+PLACES = {"/tmp/kfp", "/tmp/kfp_outputs", "/minio", "/gcs", "/s3", "/.local", "/.cache", "/.config"}
+READS_AND_WRITES = {
+    "inputs": {"artifacts": {"data": {"artifacts": [{"uri": "gs://bucket/data"}]}}},
+    "outputs": {
+        "parameters": {"number": {"outputFile": "/tmp/kfp/outputs/number"}},
+        "artifacts": {"model": {"artifacts": [{"uri": "minio://kfdash/root/model"}]}},
+        "outputFile": "/minio/kfdash/root/output_metadata.json",
+    },
+}
+
+
+def test_launcher_and_step_share_volumes_where_the_step_has_inputs_and_outputs() -> None:
+    pod = pod_of(executor_input=READS_AND_WRITES)
+    for path in ("/kfdash", "/tmp/kfp", "/minio", "/gcs"):
         assert mounts(pod)[path] == mounts(pod, "launcher")[path]
-    assert {"/.local", "/.cache", "/.config"} <= set(mounts(pod))
+    assert PLACES & set(mounts(pod)) == {"/tmp/kfp", "/minio", "/gcs"}
+
+
+def test_the_other_places_that_steps_expect_are_folders_that_entry_makes() -> None:
+    pod = pod_of(executor_input=READS_AND_WRITES)
+    [places] = [variable["value"] for variable in container(pod, "launcher")["env"] if variable["name"] == "KFDASH_PLACES"]
+    assert set(places.split(":")) == PLACES - set(mounts(pod))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"platform": {"securityContext": {"runAsUser": 1000}}},
+        {"pod_template": {"spec": {"securityContext": {"runAsUser": 1000, "runAsNonRoot": True}}}},
+        {"pod_template": {"spec": {"containers": [{"name": "main", "securityContext": {"readOnlyRootFilesystem": True}}]}}},
+    ],
+)
+def test_who_cannot_make_folders_has_volumes_at_all_places(more: dict[str, Any]) -> None:
+    pod = pod_of(executor_input=READS_AND_WRITES, **more)
+    assert set(mounts(pod)) > PLACES
+    assert all(variable["name"] != "KFDASH_PLACES" for variable in container(pod, "launcher")["env"])
 
 
 def test_the_launcher_is_a_sidecar_that_fits_the_restricted_standard() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from runs.execution.attempt import AttemptOrder
-from runs.execution.locations import container_path
+from runs.execution.locations import container_path, used_paths
 from runs.execution.platform import CLAIM_FORMS, InvalidOrder, affinity, env_from, pod_resources
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.names import (
@@ -55,9 +55,11 @@ def manifest(order: AttemptOrder, config: Config, token: str) -> dict[str, Json]
     """The pod of an attempt, whose launcher shows `token`. Raises InvalidOrder with a sentence for what can never run."""
     _check_names(order.platform)
     volumes = Volumes()
+    beneath = underneath(config.pod_template, order.pod_template, _CLOSED)
     under_entry = bool(order.command or order.args)
     if under_entry:
-        add_own(volumes, token_annotation=TOKEN)
+        may_write = not _is_confined(beneath, order)
+        add_own(volumes, token_annotation=TOKEN, used=used_paths(order.executor_input), can_make_folders=may_write)
     elif order.output_parameters or order.output_artifacts:
         raise InvalidOrder(
             "The step has outputs and neither a command nor arguments: what the image's own entry point writes cannot be "
@@ -71,7 +73,7 @@ def manifest(order: AttemptOrder, config: Config, token: str) -> dict[str, Json]
     main = _main(order, volumes, under_entry=under_entry)
     init = [_init_container(entry, volumes) for entry in order.platform.get("initContainers", ())] + models
     if under_entry:
-        init.append(_launcher(order, config, workspace=bool(claim)))
+        init.append(_launcher(order, config, volumes, workspace=bool(claim)))
     spec: dict[str, Json] = {
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": math.ceil(config.grace) + 10,
@@ -87,7 +89,6 @@ def manifest(order: AttemptOrder, config: Config, token: str) -> dict[str, Json]
     if order.service_account:
         spec |= {"serviceAccountName": order.service_account, "automountServiceAccountToken": True}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(order, config, token), "spec": spec}
-    beneath = underneath(config.pod_template, order.pod_template, _CLOSED)
     return laid_over(laid_over(_FLOOR, beneath), pod)
 
 
@@ -147,6 +148,16 @@ def _main(order: AttemptOrder, volumes: Volumes, *, under_entry: bool) -> dict[s
     return main
 
 
+def _is_confined(beneath: Mapping[str, Json], order: AttemptOrder) -> bool:
+    """Whether it is known that the step's user cannot make folders at the root; what the image says of its user is not."""
+    spec = beneath.get("spec", {})
+    main: Mapping[str, Json] = next((one for one in spec.get("containers", ()) if one.get("name") == MAIN), {})
+    said: dict[str, Json] = {}
+    for context in (spec.get("securityContext"), main.get("securityContext"), order.platform.get("securityContext")):
+        said |= {key: value for key, value in (context or {}).items() if value is not None}
+    return bool(said.get("runAsUser") or said.get("runAsNonRoot") or said.get("readOnlyRootFilesystem"))
+
+
 def _security(wanted: Mapping[str, Json]) -> dict[str, Json]:
     found = {key: wanted[key] for key in ("runAsUser", "runAsGroup", "runAsNonRoot") if wanted.get(key) is not None}
     if found.get("runAsNonRoot") and found.get("runAsUser") == 0:
@@ -156,7 +167,7 @@ def _security(wanted: Mapping[str, Json]) -> dict[str, Json]:
     return {**found, **_CLOSED}
 
 
-def _launcher(order: AttemptOrder, config: Config, *, workspace: bool) -> dict[str, Json]:
+def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspace: bool) -> dict[str, Json]:
     install = {"exec": {"command": ["/opt/kfdash/entry", "--install", ENTRY]}}
     return {
         "name": LAUNCHER,
@@ -166,6 +177,7 @@ def _launcher(order: AttemptOrder, config: Config, *, workspace: bool) -> dict[s
         "env": [
             {"name": "KFDASH_LAUNCHER_URL", "value": config.launcher_url},
             {"name": "KFDASH_ATTEMPT", "value": order.name},
+            *([{"name": "KFDASH_PLACES", "value": ":".join(volumes.reserved)}] if volumes.reserved else []),
         ],
         "lifecycle": {"postStart": install},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # what it said last is then in the pod's status
@@ -174,7 +186,7 @@ def _launcher(order: AttemptOrder, config: Config, *, workspace: bool) -> dict[s
             "limits": {"memory": config.launcher_memory},
         },
         "securityContext": launcher_security(),
-        "volumeMounts": launcher_mounts(workspace),
+        "volumeMounts": launcher_mounts(volumes, workspace=workspace),
     }
 
 

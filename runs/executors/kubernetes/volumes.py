@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipelines.spec.values import WORKSPACE_PATH
@@ -36,6 +36,7 @@ class Volumes:
         self.volumes: dict[str, dict[str, Json]] = {}
         self.mounts: list[dict[str, Json]] = []
         self.names: dict[str, str] = {}
+        self.reserved: list[str] = []
         self._paths: dict[str, str] = {}
 
     def add(self, wanted: str, source: Mapping[str, Json]) -> str:
@@ -48,6 +49,11 @@ class Volumes:
         self.volumes[name] = {"name": name, **source}
         self.names.setdefault(wanted, name)
         return name
+
+    def reserve(self, path: str, what: str) -> None:
+        """Keeps a path free for a folder of the container's own; `what` tells a person for what."""
+        self._paths[path] = what
+        self.reserved.append(path)
 
     def mount(self, name: str, path: str, *, what: str, sub_path: str = "", read_only: bool = False) -> None:
         """Mounts a volume; `what` tells a person what it is. Raises InvalidOrder for a path that cannot be, or is taken."""
@@ -91,21 +97,29 @@ def has_own_path(path: str) -> bool:
     return path in (*_SCRATCH.values(), *_HOMES.values(), WORKSPACE_PATH)
 
 
-def launcher_mounts(workspace: bool) -> list[dict[str, Json]]:
+def launcher_mounts(volumes: Volumes, *, workspace: bool) -> list[dict[str, Json]]:
     """What the launcher sees: all that it shares with the step, and its token."""
     mounts: list[dict[str, Json]] = [{"name": "kfdash", "mountPath": SHARED}]
-    mounts += [{"name": name, "mountPath": path} for name, path in _SCRATCH.items()]
+    mounts += [{"name": name, "mountPath": path} for name, path in _SCRATCH.items() if name in volumes.volumes]
     mounts.append({"name": "kfdash-token", "mountPath": _TOKEN_FOLDER, "readOnly": True})
     if workspace:
         mounts.append({"name": "kfp-workspace", "mountPath": WORKSPACE_PATH})
     return mounts
 
 
-def add_own(volumes: Volumes, *, token_annotation: str) -> None:
-    """What every step under `entry` has: the volume shared with the launcher, scratch space, the launcher's token."""
+def add_own(volumes: Volumes, *, token_annotation: str, used: Iterable[str], can_make_folders: bool) -> None:
+    """What every step under `entry` has: the volume shared with the launcher, scratch space, the launcher's token.
+
+    Each volume makes each pod start later. Where the step `can_make_folders` itself, only those are volumes below which it
+    has inputs and outputs, the paths in `used`: the launcher must see them, too.
+    """
     volumes.mount(volumes.add("kfdash", {"emptyDir": {}}), SHARED, what="kfdash's own volume")
+    paths = set(used)
     for name, path in {**_SCRATCH, **_HOMES}.items():
-        volumes.mount(volumes.add(name, {"emptyDir": {}}), path, what="a volume that every step has")
+        if not can_make_folders or any(one.startswith(f"{path}/") for one in paths):
+            volumes.mount(volumes.add(name, {"emptyDir": {}}), path, what="a volume that every step has")
+        else:
+            volumes.reserve(path, "a folder that every step has")
     field = {"fieldPath": f"metadata.annotations['{token_annotation}']"}
     volumes.add("kfdash-token", {"downwardAPI": {"items": [{"path": "token", "fieldRef": field}]}})
 

@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +73,16 @@ static void set_variables(const struct plan *plan) {
         free(joined.data);
         free(name);
     }
+}
+
+/* Users that an image's maker did not think of have `/` for a home, where they may write nothing. */
+static void give_home(void) {
+    const char *home = getenv("HOME");
+    if ((home && *home && strcmp(home, "/")) || access("/", W_OK) == 0 || access("/.cache", W_OK) == 0)
+        return;
+    home = in_volume("home");
+    if (mkdir(home, 0700) == 0 || errno == EEXIST)
+        setenv("HOME", home, 1);
 }
 
 static bool is_program(const char *path) {
@@ -188,6 +199,7 @@ static pid_t spawn(const struct plan *plan, struct end *end) {
         dup2(nothing, 0), dup2(out[1], 1), dup2(err[1], 2);
         signal(SIGPIPE, SIG_DFL);
         sigprocmask(SIG_UNBLOCK, &caught, NULL);
+        give_home();
         set_variables(plan);
         error = start(plan->argv.at);
         if (write(failed[1], &error, sizeof error) < 0)
