@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from typing import Any
 
@@ -243,6 +245,22 @@ def test_outputs_that_only_their_owner_could_read_can_be_read(entry: Entry, tmp_
 def test_folders_are_made_before_the_command(entry: Entry, tmp_path: pathlib.Path) -> None:
     wanted = tmp_path / "a/b/c"
     assert entry.start(["test", "-d", str(wanted)], folders=[str(wanted)]).note()["exitCode"] == 0
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="Only root can become somebody else.")
+@pytest.mark.parametrize("home", ["/", "/somewhere"])
+def test_who_may_write_nothing_at_the_root_has_a_home(entry_program: pathlib.Path, home: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        program = shutil.copy(entry_program, folder)
+        volume = Volume(f"{folder}/kfdash")
+        volume.make()
+        os.chmod(volume.folder, 0o777)
+        volume.write("plan", Plan(argv=["sh", "-c", 'echo "$HOME"; [ "$HOME" = /somewhere ] || touch "$HOME/file"']).records())
+        volume.write("collected", b"")
+        environment = {"PATH": os.environ["PATH"], "KFDASH_VOLUME": volume.folder, "HOME": home}
+        done = subprocess.run([program], env=environment, capture_output=True, user=65534, group=65534, timeout=20)
+        assert (done.returncode, done.stdout) == (0, f"{volume.folder}/home\n".encode() if home == "/" else b"/somewhere\n")
 
 
 def test_copies_hold_no_link_that_leads_out(entry: Entry, tmp_path: pathlib.Path) -> None:
