@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import statistics
 import sys
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,10 +23,11 @@ from kubernetes import client, config, watch
 
 from tests.bench.figures import Figure, Measure, print_figures
 from tests.bench.pipelines import lightweight
-from tests.bench.stack import call, launch, moment, share, tasks_of, wait_for_run
-from tests.running import IMAGE, Installation, on_pods
+from tests.bench.stack import call, launch, moment, share, tasks_of
+from tests.running import IMAGE, Installation, on_pods, wait_for
 
-CHAIN, FAN_OUT, LEVELS, MANY = 10, 50, 20, 500
+CHAIN, FAN_OUT, LEVELS, CROWD, MANY = 10, 50, 20, 200, 500
+LINES = 200  # that each step of the crowd prints
 STEP_IMAGE = os.environ.get("KFDASH_TEST_STEP_IMAGE", "python:3.11")
 NAMESPACE = os.environ.get("KFDASH_TEST_NAMESPACE", "default")
 LABEL = "kfdash-bench"
@@ -43,13 +46,49 @@ def installation(**environment: str) -> Iterator[Installation]:
         tempfile.TemporaryDirectory(prefix="kfdash-bench-") as folder,
         Installation(pathlib.Path(folder) / "data", **on_pods(NAMESPACE, **environment)) as running,
     ):
-        ends(running, launch(running, chain(1)))
+        ended(running, chain(1))
         yield running
 
 
-def ends(running: Installation, run_id: str) -> dict[str, Any]:
+def ended(running: Installation, pipeline: dict[str, Any]) -> dict[str, Any]:
+    """A run when it has ended well, and its pods are gone: the kubelet looks at all that there are, whenever one changes."""
+    run_id = launch(running, pipeline)
+    run = ends(running, run_id)
+    clear(run_id)
+    return run
+
+
+def ends(running: Installation, run_id: str, *, minutes: float = 10) -> dict[str, Any]:
     """The run when it has ended well."""
-    return wait_for_run(running, run_id)
+    run: dict[str, Any] = {}
+
+    def over() -> bool:
+        run.update(call(running, f"/apis/v2beta1/runs/{run_id}"))
+        return run["state"] in ("SUCCEEDED", "FAILED")
+
+    assert calmly(over, minutes * 60), f"The run is still {run['state']}."
+    assert run["state"] == "SUCCEEDED", str(run.get("error"))[:1000]
+    return run
+
+
+def calmly(condition: Callable[[], bool], seconds: float) -> bool:
+    """Whether a condition came true in time; asked for twice a second, for asking takes its part of the processor, too."""
+    return wait_for(lambda: time.sleep(0.5) is None and condition(), seconds)
+
+
+def clear(run_id: str) -> None:
+    """Removes the pods of a run once their ends are recorded, and waits until they are gone."""
+    api, selector = cluster(), f"kfdash.dev/run={run_id}"
+    recorded = f"{selector},!kfdash.dev/recorded"
+    calmly(lambda: not api.list_namespaced_pod(NAMESPACE, label_selector=recorded).items, 60)
+    api.delete_collection_namespaced_pod(NAMESPACE, label_selector=selector, grace_period_seconds=0)
+    calmly(lambda: not api.list_namespaced_pod(NAMESPACE, label_selector=selector).items, 120)
+
+
+def cluster() -> client.CoreV1Api:
+    """The cluster of KUBECONFIG."""
+    config.load_kube_config(os.environ["KUBECONFIG"])
+    return client.CoreV1Api()
 
 
 def seconds_of(run: Mapping[str, Any]) -> float:
@@ -60,9 +99,11 @@ def seconds_of(run: Mapping[str, Any]) -> float:
 # --- pipelines ---
 
 
-def document(name: str, tasks: Mapping[str, Any], components: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A pipeline whose component `step` is a container that does nothing."""
-    container = {"image": STEP_IMAGE, "command": ["true"]}
+def document(
+    name: str, tasks: Mapping[str, Any], components: Mapping[str, Any] | None = None, command: Sequence[str] = ("true",)
+) -> dict[str, Any]:
+    """A pipeline whose component `step` is a container that does nothing, or `command`."""
+    container = {"image": STEP_IMAGE, "command": list(command)}
     return {
         "components": {"comp-step": {"executorLabel": "exec-step"}, **(components or {})},
         "deploymentSpec": {"executors": {"exec-step": {"container": container}}},
@@ -83,9 +124,9 @@ def chain(length: int) -> dict[str, Any]:
     return document("chain", {f"t{n}": task(f"t{n}", *([f"t{n - 1}"] if n else [])) for n in range(length)})
 
 
-def fan_out(width: int) -> dict[str, Any]:
+def fan_out(width: int, *command: str) -> dict[str, Any]:
     """Steps at the same time."""
-    return document("fan-out", {f"t{n}": task(f"t{n}") for n in range(width)})
+    return document("fan-out", {f"t{n}": task(f"t{n}") for n in range(width)}, command=command or ("true",))
 
 
 def control_flow(levels: int) -> dict[str, Any]:
@@ -135,8 +176,7 @@ class ByHand:
     """Pods without kfdash: made, and waited for through the API until their step's container has ended."""
 
     def __init__(self) -> None:
-        config.load_kube_config(os.environ["KUBECONFIG"])
-        self.api = client.CoreV1Api()
+        self.api = cluster()
 
     def one_after_the_other(self, pod: Callable[[str], dict[str, Any]], count: int) -> float:
         """Seconds for `count` pods, each made when the one before has ended."""
@@ -186,7 +226,7 @@ def chains() -> Iterator[Figure]:
     with installation() as running:
         rounds = []
         for _ in range(3):
-            ours = seconds_of(ends(running, launch(running, chain(CHAIN))))
+            ours = seconds_of(ended(running, chain(CHAIN)))
             rounds.append((ours, by_hand.one_after_the_other(bare, CHAIN)))
     ours, theirs = (statistics.median(column) for column in zip(*rounds, strict=True))
     yield Figure("kubernetes: chain of 10", ours / CHAIN, "s/step", None, theirs / CHAIN)
@@ -201,7 +241,7 @@ def fan_outs() -> Iterator[Figure]:
     with installation() as running:
         rounds = []
         for _ in range(2):
-            ours = seconds_of(ends(running, launch(running, fan_out(FAN_OUT))))
+            ours = seconds_of(ended(running, fan_out(FAN_OUT)))
             rounds.append((ours, by_hand.at_once(with_sidecar, FAN_OUT), by_hand.at_once(bare, FAN_OUT)))
     ours, same, alone = (FAN_OUT / statistics.median(column) for column in zip(*rounds, strict=True))
     yield Figure("kubernetes: fan-out of 50", ours, "steps/s", None, alone)
@@ -219,9 +259,9 @@ def control() -> Iterator[Figure]:
         first = next(found for path, found in tasks.items() if path == "root/first")
         last = next(found for path, found in tasks.items() if path.endswith("/last"))
         passed = moment(last["attempts"][0]["queued_at"]) - moment(first["attempts"][0]["finished_at"])
-        config.load_kube_config(os.environ["KUBECONFIG"])
-        pods = client.CoreV1Api().list_namespaced_pod(NAMESPACE, label_selector=f"kfdash.dev/run={run_id}").items
+        pods = cluster().list_namespaced_pod(NAMESPACE, label_selector=f"kfdash.dev/run={run_id}").items
         assert len(pods) <= 2, [pod.metadata.name for pod in pods]
+        clear(run_id)
         yield Figure("kubernetes: a condition, loop or nested pipeline", passed / LEVELS * 1000, "ms", 20)
 
 
@@ -241,6 +281,7 @@ def _until_first_line(running: Installation) -> float:
     ends(running, run_id)
     [attempt] = tasks_of(running, run_id)["root/say"]["attempts"]
     lines = call(running, f"/apis/kfdash/v1/runs/{run_id}/log?node=root/say&limit=1000")["lines"]
+    clear(run_id)
     first = next(line for line in lines if line["text"].startswith("line 0 "))
     return moment(first["at"]) - moment(attempt["running_at"])
 
@@ -254,8 +295,7 @@ def observer() -> Iterator[Figure]:
     with installation() as running:
         body = {"display_name": "bench", "pipeline_spec": {"pipeline_spec": waiting, "platform_spec": platform}}
         run_id = str(call(running, "/apis/v2beta1/runs", body)["run_id"])
-        config.load_kube_config(os.environ["KUBECONFIG"])
-        api = client.CoreV1Api()
+        api = cluster()
         while len(api.list_namespaced_pod(NAMESPACE, label_selector=f"kfdash.dev/run={run_id}").items) < MANY:
             time.sleep(1)
         time.sleep(20)
@@ -266,7 +306,66 @@ def observer() -> Iterator[Figure]:
         yield Figure("kubernetes: observer with 500 pods", share(pid) / 1024, "MiB", 150)
         yield Figure("kubernetes: observer with 500 pods, nothing changes", used * 100, "% of a core", 5)
         call(running, f"/apis/v2beta1/runs/{run_id}:terminate", {})
-        wait_for_run(running, run_id)
+        assert calmly(lambda: call(running, f"/apis/v2beta1/runs/{run_id}")["state"] == "CANCELED", 300)
+        clear(run_id)
+
+
+@measure("crowd")
+def crowd() -> Iterator[Figure]:
+    """Two hundred steps at once: nothing is lost, every log is whole; what each of our processes takes of the machine."""
+    printing = f"i=0; while [ $i -lt {LINES} ]; do echo line $i of {LINES}; i=$((i+1)); done"
+    with installation() as running:
+        parts = running.parts()
+        before = {name: _cpu(pid) for name, pid in parts.items()}
+        run_id = launch(running, fan_out(CROWD, "sh", "-c", printing))
+        most = dict.fromkeys(parts, 0)
+        stop = threading.Event()
+
+        def look() -> None:
+            while not stop.wait(1.0):
+                most.update({name: max(most[name], share(pid)) for name, pid in parts.items()})
+
+        looking = threading.Thread(target=look)
+        looking.start()
+        run = ends(running, run_id)
+        whole = [f"line {n} of {LINES}" for n in range(LINES)]
+        assert calmly(lambda: all(_log_of(running, run_id, f"t{n}") == whole for n in range(CROWD)), 120), "Lines are missing."
+        stop.set()
+        looking.join()
+        yield Figure(f"kubernetes: fan-out of {CROWD}, every log whole", CROWD / seconds_of(run), "steps/s")
+        for name, pid in parts.items():
+            yield Figure(f"kubernetes: fan-out of {CROWD}, memory of {name} at the most", most[name] / 1024, "MiB")
+            yield Figure(f"kubernetes: fan-out of {CROWD}, processor time of {name}", _cpu(pid) - before[name], "s")
+        clear(run_id)
+
+
+def _log_of(running: Installation, run_id: str, name: str) -> list[str]:
+    """The text of a log that has ended, else nothing."""
+    found = call(running, f"/apis/kfdash/v1/runs/{run_id}/log?node=root/{name}&limit={LINES * 2}")
+    return [line["text"] for line in found["lines"]] if found["ended"] else []
+
+
+@measure("launcher")
+def launcher() -> Iterator[Figure]:
+    """What the launcher asks for and holds while its step runs, as the kubelet counts it."""
+    with installation() as running:
+        run_id = launch(running, fan_out(1, "sleep", "30"))
+        api, selector = cluster(), f"kfdash.dev/run={run_id}"
+        wait_for(
+            lambda: any(pod.status.phase == "Running" for pod in api.list_namespaced_pod(NAMESPACE, label_selector=selector).items),
+            60,
+        )
+        [pod] = api.list_namespaced_pod(NAMESPACE, label_selector=selector).items
+        [asked] = [one.resources.requests for one in pod.spec.init_containers if one.name == "launcher"]
+        time.sleep(15)  # the kubelet counts now and then
+        answer = api.connect_get_node_proxy_with_path(pod.spec.node_name, "stats/summary", _preload_content=False)
+        counted = next(one for one in json.loads(answer.data)["pods"] if one["podRef"]["name"] == pod.metadata.name)
+        [memory] = [one["memory"] for one in counted["containers"] if one["name"] == "launcher"]
+        ends(running, run_id)
+        clear(run_id)
+    yield Figure("kubernetes: launcher, memory asked for", float(asked["memory"].removesuffix("Mi")), "MiB", 40)
+    yield Figure("kubernetes: launcher, memory held", memory["rssBytes"] / 2**20, "MiB", 40)
+    yield Figure("kubernetes: launcher, memory and files read", memory["workingSetBytes"] / 2**20, "MiB", 40)
 
 
 def _cpu(pid: int) -> float:

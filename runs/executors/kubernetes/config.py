@@ -36,7 +36,8 @@ class Config:
     start_timeout: float = 3600.0  # how long a pod may wait for being started
     grace: float = 30.0  # between SIGTERM and SIGKILL
     launcher_cpu: str = "20m"  # what the launcher asks for; it may use more
-    launcher_memory: str = "64Mi"
+    launcher_memory: str = "40Mi"
+    launcher_memory_limit: str = "64Mi"  # while it sends many files at once, or reads outputs that are large
 
     @property
     def by_mail(self) -> bool:

@@ -183,7 +183,7 @@ def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspac
         "terminationMessagePolicy": "FallbackToLogsOnError",  # what it said last is then in the pod's status
         "resources": {
             "requests": {"cpu": config.launcher_cpu, "memory": config.launcher_memory},
-            "limits": {"memory": config.launcher_memory},
+            "limits": {"memory": config.launcher_memory_limit},
         },
         "securityContext": launcher_security(),
         "volumeMounts": launcher_mounts(volumes, workspace=workspace),
