@@ -26,6 +26,7 @@ from django.db.migrations.executor import MigrationExecutor
 
 from runs import executing
 from runs.execution.locations import STORE
+from runs.executors.kubernetes.mail.mailbox import unusable
 from runs.store import NotReadable
 from runs.stores import store_options
 
@@ -189,6 +190,8 @@ def stores() -> Finding:
     root = settings.PIPELINE_ROOT
     try:
         store_options(root)
+        if settings.EXECUTOR == "kubernetes" and not settings.PODS_CALL and (why := unusable(root, store_options(root))):
+            return Finding("store", why, ok=False)
         if root.startswith(STORE):
             return Finding("store", f"{root}, in {settings.ARTIFACTS_DIR}")
         if settings.EXECUTOR == "local":

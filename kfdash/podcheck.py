@@ -13,6 +13,7 @@ from django.conf import settings
 from kfdash import installation
 from kfdash.doctor import Finding, executor
 from runs import executing
+from runs.execution.locations import STORE
 
 
 def findings() -> Iterator[Finding]:
@@ -23,17 +24,44 @@ def findings() -> Iterator[Finding]:
 
 def calling_back() -> Finding:
     """Lets a pod call the listener; where kfdash does not run, we listen meanwhile."""
-    from runs.executors.kubernetes import check  # noqa: PLC0415  # needs the optional package
+    if not settings.PODS_CALL:
+        return _meeting()
+    from runs.executors.kubernetes import probe  # noqa: PLC0415  # needs the optional package
 
     try:
         with _listening():
             config = executing.kubernetes_config()
-            sentence = check.probe(config)
+            probe.call(config)
     except installation.CannotStart as error:
-        sentence = str(error)
-    if sentence:
-        return Finding("callback", sentence, ok=False)
+        return Finding("callback", str(error), ok=False)
+    except probe.NoWay as error:
+        return Finding("callback", f"{error} {_other_way() if error.tried else ''}".strip(), ok=False)
     return Finding("callback", f"a pod of {config.image} reaches kfdash at {config.launcher_url}")
+
+
+def _meeting() -> Finding:
+    """Lets a pod meet us in the bucket, where it cannot call us."""
+    from runs.executors.kubernetes import probe  # noqa: PLC0415  # needs the optional package
+
+    config = executing.kubernetes_config()
+    try:
+        probe.meet(config)
+    except probe.NoWay as error:
+        return Finding("callback", str(error), ok=False)
+    return Finding("callback", f"pods do not call: one of {config.image} met kfdash in {config.mail_root}, and its log can be read")
+
+
+def _other_way() -> str:
+    """What helps where no address of this machine can be reached: a pod tries the bucket, where there is one."""
+    if settings.PIPELINE_ROOT.startswith(STORE):
+        return (
+            "Where no pod can reach this machine (it is behind NAT), set KFDASH_LAUNCHER_URL=none, and KFDASH_PIPELINE_ROOT to a "
+            "bucket that pods and this machine both reach."
+        )
+    found = _meeting()
+    if found.ok:
+        return f"Or set KFDASH_LAUNCHER_URL=none: a pod met kfdash in {settings.MAIL_ROOT}, and nobody need call this machine then."
+    return f"Pods that cannot call could meet kfdash in its bucket (KFDASH_LAUNCHER_URL=none), but: {found.sentence}"
 
 
 @contextlib.contextmanager

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from runs.executors.base import ExecutorUnavailable
-from runs.executors.kubernetes.client import Client, NoKubeconfig, NotLetIn, Refused, core_path
+from runs.executors.kubernetes.client import Client, NoKubeconfig, NotLetIn, Refused
 from runs.executors.kubernetes.config import Config
-from runs.executors.kubernetes.diagnosis import diagnose, refusal
-from runs.executors.kubernetes.manifest import launcher_security
-from runs.executors.kubernetes.names import MAIN, MANAGED_BY
-from runs.executors.kubernetes.template import laid_over
+from runs.executors.kubernetes.diagnosis import refusal
 
 Json = Any
 
@@ -25,15 +20,6 @@ RIGHTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pods/log", ("get",)),
     ("events", ("list", "watch")),
     ("persistentvolumeclaims", ("create", "get", "delete", "deletecollection")),
-)
-_PATIENCE = 120.0  # seconds that the probe's pod may take; it may have to pull its image
-_CALL = (
-    "import sys, urllib.request\n"
-    "try:\n"
-    "    urllib.request.urlopen(sys.argv[1] + '/healthz', timeout=10).read()\n"
-    "except Exception as error:\n"
-    "    open('/dev/termination-log', 'w').write(str(getattr(error, 'reason', error)))\n"
-    "    sys.exit(3)\n"
 )
 
 
@@ -97,65 +83,3 @@ def _may(client: Client, verb: str, resource: str) -> bool:
     }
     answer = client.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=review)
     return bool(answer["status"].get("allowed"))
-
-
-# --- a pod that calls back ------------------------------------------------------------------------------------------
-
-
-def probe(config: Config) -> str:
-    """Lets a pod of the launcher's image call kfdash; a sentence where it cannot, empty where it can.
-
-    Somebody must listen at the launcher's URL meanwhile.
-    """
-    client = Client(config)
-    pod = _probe_pod(config)
-    path = core_path(client.namespace, "pods", pod["metadata"]["name"])
-    try:
-        client.request("POST", core_path(client.namespace, "pods"), body=pod)
-        try:
-            return _outcome(client, path, config.launcher_url, time.monotonic() + _PATIENCE)
-        finally:
-            client.request("DELETE", path, body={"gracePeriodSeconds": 0})
-    except Refused as refused:
-        return refusal(refused.answer).sentence
-    except ExecutorUnavailable as error:
-        return str(error)
-    finally:
-        client.close()
-
-
-def _probe_pod(config: Config) -> dict[str, Json]:
-    container = {
-        "name": MAIN,
-        "image": config.image,
-        "command": ["python3", "-c", _CALL, config.launcher_url],
-        "securityContext": launcher_security(),
-    }
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        # Without the label of the installation: it is nobody's attempt.
-        "metadata": {"name": f"kfdash-probe-{uuid.uuid4().hex[:8]}", "labels": {MANAGED_BY: "kfdash"}},
-        "spec": {"restartPolicy": "Never", "automountServiceAccountToken": False, "containers": [container]},
-    }
-    template = {"spec": {key: value for key, value in config.pod_template.get("spec", {}).items() if "ontainers" not in key}}
-    return laid_over(template, pod)
-
-
-def _outcome(client: Client, path: str, url: str, until: float) -> str:
-    while time.monotonic() < until:
-        pod = client.request("GET", path)
-        statuses = pod.get("status", {}).get("containerStatuses") or [{}]
-        if ended := statuses[0].get("state", {}).get("terminated"):
-            if ended.get("exitCode") == 0:
-                return ""
-            why = ended.get("message") or f"exit code {ended.get('exitCode')}"
-            return (
-                f"A pod cannot reach kfdash at {url}: {why}. Set KFDASH_LAUNCHER_URL to an address of this machine that pods "
-                "can reach, and let nothing between them close its port."
-            )
-        verdict = diagnose(pod, ())
-        if verdict is not None and verdict.fails:
-            return f"A pod of the launcher's image cannot start. {verdict.sentence}"
-        time.sleep(0.3)
-    return f"A pod that was to call kfdash at {url} has not been started for {int(_PATIENCE)} s."
