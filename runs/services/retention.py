@@ -57,6 +57,11 @@ def sentence_of(row: models.RetentionRule) -> str:
     return sentence(rule, experiment_names([rule]).get(rule.experiment, ""))
 
 
+def removed_something(row: models.RetentionPass) -> bool:
+    """Whether a pass removed anything."""
+    return any(row.counts.get(name) for name in REMOVED)
+
+
 def sentences_of(row: models.RetentionPass) -> list[str]:
     """The rules that a pass goes by, in words."""
     rules = [Rule.from_json(kept) for kept in row.rules]
@@ -187,6 +192,7 @@ __all__ = [
     "keep_run",
     "let_run_go",
     "retention_rules",
+    "removed_something",
     "retention_of",
     "rule_value",
     "save_retention_rule",

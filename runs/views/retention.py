@@ -21,7 +21,8 @@ from runs.services import retention as service
 from runs.views.control import same_page
 from runs.views.lists import is_partial
 
-_MOST_PASSES = 30  # on the page
+_MOST_PASSES = 30  # on the page: the last, and those that removed something
+_LOOKED_AT = 500
 _WHY = {"kept": "somebody keeps it", "newest": "it is among the newest", "in use": "its outputs are in use", "orphans": ""}
 _KINDS = {"log": "log", "outputs": "outputs", "workspace": "workspace", "result": "results of steps"}
 
@@ -29,8 +30,9 @@ _KINDS = {"log": "log", "outputs": "outputs", "workspace": "workspace", "result"
 @require_GET
 def retention(request: HttpRequest) -> HttpResponse:
     """The rules in words, what could not be removed yet, what was removed."""
-    passes = list(RetentionPass.objects.filter(dry=False).order_by("-created_at")[:_MOST_PASSES])
-    newest = next((one for one in passes if one.finished_at), None)
+    every = list(RetentionPass.objects.filter(dry=False).order_by("-created_at")[:_LOOKED_AT])
+    passes = [one for i, one in enumerate(every) if i == 0 or one.problem or service.removed_something(one)][:_MOST_PASSES]
+    newest = next((one for one in every if one.finished_at), None)
     context = {
         "rules": service.retention_rules(),
         "troubles": service.troubles(),

@@ -130,6 +130,15 @@ def test_what_was_removed_is_a_row_with_a_page(client: Client) -> None:
     assert "1 thing could not be removed yet. The disk is away." in page
 
 
+def test_times_at_which_nothing_was_removed_are_shown_only_for_the_last(client: Client) -> None:
+    made()
+    carry_out(Rule(What.RUNS, age=30 * DAY))
+    for _ in range(3):
+        carry_out()
+    page = client.get("/system/retention/").content.decode()
+    assert page.count("/system/retention/passes/") == 2 and text(client.get("/system/retention/")).count("nothing") == 1
+
+
 def test_a_run_is_kept_from_its_page_and_let_go(client: Client) -> None:
     run = made()
     address = f"/runs/{run.pk}/"
