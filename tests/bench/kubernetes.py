@@ -202,8 +202,10 @@ class ByHand:
     def _wait(self, names: set[str]) -> None:
         left = set(names)
         for event in watch.Watch().stream(self.api.list_namespaced_pod, NAMESPACE, label_selector=f"app={LABEL}"):
-            statuses = event["object"].status.container_statuses or []
-            if any(status.state.terminated for status in statuses):
+            status = event["object"].status
+            statuses = status.container_statuses or []
+            assert status.reason != "Evicted", f"The node is in no state for measuring: {status.message}"
+            if any(one.state.terminated for one in statuses):
                 left.discard(event["object"].metadata.name)
             if not left:
                 return
