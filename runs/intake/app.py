@@ -72,15 +72,15 @@ class Intake:
             await call(request, claims)
 
     async def order(self, request: Request, claims: Claims) -> None:
-        """GET /v1/order; with ?begun=1 from a launcher that was started again."""
-        begun = request.query.get("begun") == "1"
+        """GET /v1/order; with ?begun=1 from a launcher that was started again, with ?again=1 for one that was told already."""
+        begun, again = (request.query.get(word) == "1" for word in ("begun", "again"))
 
         def look() -> Json:
             order = inputs.order_of(living(claims))
             if isinstance(order, AttemptFailed):
                 telling.hand_over(claims, order)
                 raise Refused(410, order.reason)
-            return inputs.answer(order, reaches().of(claims), begun=begun)
+            return inputs.answer(order, reaches().of(claims), begun=begun, again=again)
 
         await request.answer(200, await with_rows(look))
 

@@ -43,12 +43,13 @@ def order_of(row: models.Attempt) -> AttemptOrder | AttemptFailed:
     raise Refused(410, OVER)
 
 
-def answer(order: AttemptOrder, reach: Reach, *, begun: bool = False) -> dict[str, Json]:
+def answer(order: AttemptOrder, reach: Reach, *, begun: bool = False, again: bool = False) -> dict[str, Json]:
     """The answer to a launcher that asks for its order: looks at the stores of all inputs, clears the outputs' places.
 
-    Where the step has `begun` it has its inputs, and what lies at the outputs' places may be its own.
+    Where the step has `begun` it has its inputs, and what lies at the outputs' places may be its own; so it may be where it is
+    told `again`.
     """
-    if order.number > 1 and not begun:
+    if order.number > 1 and not begun and not again:
         _clear_outputs(order, reach)
     inputs: dict[str, list[dict[str, Json]]] = {}
     problems: dict[str, str] = {}

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,7 @@ Json = Any
 
 _SILENCE = 300.0  # seconds without a byte: the connection may be dead, and is made again
 _AGAIN = 0.5  # seconds
+_TRIES = 20  # to read what a container printed that is over
 _TELL_AFTER = 512 * 1024  # bytes of the log until the launcher is told that they were heard
 _MISSING = "{} k {:,} lines are missing here: the cluster had thrown them away before kfdash could read them."
 
@@ -35,7 +37,6 @@ class Follower(threading.Thread):
         self.key = key
         self.heard = threading.Event()  # it said something: from here on hints come at once
         self.last = False  # its container is over: what it printed is read to its end, and no more will come
-        self.gone = threading.Event()  # nobody is interested any more
         self._client, self._relay, self._poke = client, relay, poke
         self._next = 1
         self._since = 0  # µs, of the newest line that was taken
@@ -45,8 +46,10 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         """Follows, again after every break."""
-        while not self._over and not self.gone.is_set():
+        tries = 0
+        while not self._over and tries < _TRIES:
             last = self.last
+            tries += last
             try:
                 self._follow()
                 if last:
@@ -61,7 +64,7 @@ class Follower(threading.Thread):
                 return
             except Exception:
                 log.exception("Following %s failed; it is begun again.", self.key.name)
-            self.gone.wait(_AGAIN)
+            time.sleep(_AGAIN)
 
     def _follow(self) -> None:
         self._line = self._relay.line(self.key)
@@ -74,7 +77,7 @@ class Follower(threading.Thread):
             *lines, rest = (rest + piece).split(b"\n")
             self._take(lines)
             self.heard.set()
-            if self._over or self.gone.is_set():
+            if self._over:
                 return
 
     def _take(self, lines: list[bytes]) -> None:

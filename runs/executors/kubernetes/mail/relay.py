@@ -18,6 +18,7 @@ from runs.executors.kubernetes.client import Refused as ClusterRefused
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.mail.mailbox import Mailbox
 from runs.executors.kubernetes.names import TOKEN
+from runs.executors.kubernetes.pods import RECORDED
 from runs.launcher import tokens
 from runs.launcher.asking import Line, Refused, Unanswered
 from runs.launcher.mail import ANSWER, ASKED, HEARD, ORDER, RESULT
@@ -27,7 +28,7 @@ log = logging.getLogger(__name__)
 Json = Any
 
 _PATIENCE = 10.0  # seconds for which the intake is asked
-_TOKEN_LIFE = 600  # seconds: we make a new one whenever we need one
+_TOKEN_LIFE = 30 * 86400  # seconds: a launcher may be followed for long
 _LIST_LIMIT = 32 * 1024 * 1024  # bytes of a list of files, as the intake has it
 _NOT_SOONER = 10.0  # seconds between two renewals for one attempt
 _MOST_REMEMBERED = 10_000
@@ -49,19 +50,19 @@ class Relay:
 
     # --- from kfdash ---
 
-    def post_order(self, key: AttemptKey, *, begun: bool = False) -> None:
-        """Asks for the attempt's order and leaves it in the bucket. Raises ExecutorUnavailable."""
+    def post_order(self, key: AttemptKey, query: str = "") -> None:
+        """Asks for the attempt's order and leaves it in the bucket; `query` as for the intake. Raises ExecutorUnavailable."""
         line = self.line(key)
         try:
-            document = self._order(line, key, begun=begun)
+            document = self._order(line, key, f"/v1/order{query}")
         except Refused as refused:
             document = {"status": refused.status, "error": str(refused), "key": _key_json(key)}
         except Unanswered as error:
             raise ExecutorUnavailable(f"The intake does not answer at {self._config.intake_url}: {error}") from None
         self.mailbox.put(ORDER, key.name, document)
 
-    def _order(self, line: Line, key: AttemptKey, *, begun: bool) -> Json:
-        told = line.call("GET", "/v1/order?begun=1" if begun else "/v1/order", patience=_PATIENCE)
+    def _order(self, line: Line, key: AttemptKey, path: str) -> Json:
+        told = line.call("GET", path, patience=_PATIENCE)
         listed = told["order"]["executor_input"].get("outputs", {}).get("artifacts", {}).values()
         uris = [artifact["uri"] for members in listed for artifact in members.get("artifacts", [])]
         urls = _addresses(line, [{"uri": uri, "name": "", "size": 0} for uri in uris]) if uris else []
@@ -89,10 +90,15 @@ class Relay:
                 self._renewed.clear()
             self._renewed[key.name] = time.monotonic()
         log.info("%s asks for other addresses: %s", key.name, why)
-        self.post_order(key, begun=begun)
-        patch = {"metadata": {"annotations": {TOKEN: self.mailbox.addresses(key.name)}}}
         path = core_path(self._client.namespace, "pods", key.name)
         try:
+            pod = self._client.request("GET", path)
+            if RECORDED in pod["metadata"].get("labels", {}):
+                return  # it said so before its end, and is read late
+            # What lies at the outputs' places may be this attempt's own by now, unless it never had an order.
+            again = "?again=1" if self.mailbox.order_of(key.name) is not None else ""
+            self.post_order(key, "?begun=1" if begun else again)
+            patch = {"metadata": {"annotations": {TOKEN: self.mailbox.addresses(key.name)}}}
             self._client.request("PATCH", path, body=patch, content_type="application/merge-patch+json")
         except ClusterRefused as refused:
             if refused.status != 404:
