@@ -40,6 +40,17 @@ def record(*, by: str, verb: str, what: str, name: str, detail: str = "") -> Non
         Entry.objects.create(by=by[:254], verb=verb[:40], what=what[:40], name=name[:300], detail=detail[:500])
 
 
+def count_entries(before: datetime) -> int:
+    """How many rows of the activity log are older."""
+    return Entry.objects.filter(at__lt=before).count()
+
+
+def remove_entries(before: datetime, *, most: int = 1000) -> int:
+    """Removes the oldest rows of the activity log that are older, so many at most; how many there were."""
+    oldest = Entry.objects.filter(at__lt=before).order_by("at").values_list("pk", flat=True)[:most]
+    return int(Entry.objects.filter(pk__in=list(oldest)).delete()[0])
+
+
 # --- people ---
 
 

@@ -17,6 +17,7 @@ WHATS = (
     (What.LOGS, "Logs; the runs stay"),
     (What.CACHE, "Cache entries"),
     (What.PODS, "Pods of steps that ended"),
+    (What.ACTIVITY, "The activity log"),
     (What.ORPHANS, "Logs and outputs that belong to no run"),
 )
 STATES = tuple(zip(ENDED, ("Succeeded", "Failed", "Stopped"), strict=True))
@@ -76,7 +77,7 @@ class RuleForm:
                 self._age(),
                 self._number(),
                 Per.PIPELINE if self.what == What.CACHE or self.per == Per.PIPELINE else Per.EXPERIMENT,
-                self.states if self.what not in (What.CACHE, What.ORPHANS) else ENDED,
+                self.states if self.what not in (What.CACHE, What.ACTIVITY, What.ORPHANS) else ENDED,
                 self._experiment(),
                 self.rule_id,
             )

@@ -9,7 +9,7 @@ class RuleMessage(Message):
     """A rule of retention. Without `age_seconds` and `newest`, an experiment's rule says that all of it is kept."""
 
     rule_id = Text(read_only=True)
-    what = Text(help_text="`runs`, `artifacts`, `logs`, `pods`, `cache` or `orphans`")
+    what = Text(help_text="`runs`, `artifacts`, `logs`, `pods`, `cache`, `activity` or `orphans`")
     experiment_id = Text(help_text="empty: of the whole site")
     states = Texts(help_text="how runs ended: SUCCEEDED, FAILED, CANCELED; all where none is named")
     age_seconds = Int32(help_text="since the end of a run, or the last use of a cache entry")
@@ -40,7 +40,7 @@ class PassMessage(Message):
     dry = Flag()
     by = Text()
     sentences = Texts()
-    counts = Struct(help_text="runs, artifacts, logs, cache_entries, evicted, orphans; bytes as known, freed as measured")
+    counts = Struct(help_text="runs, artifacts, logs, cache_entries, evicted, entries, orphans; bytes as known, freed as measured")
     spared = Struct(help_text="how many stay because they are kept, newest or in use")
     shown = Struct(help_text="`{goes: […], stays: […]}`: what, run, number, name, rule, why, user")
     problem = Text()

@@ -21,6 +21,7 @@ class What(StrEnum):
     LOGS = "logs"
     PODS = "pods"
     CACHE = "cache"
+    ACTIVITY = "activity"  # rows of the log of who did what
     ORPHANS = "orphans"  # logs and outputs on disks and in the bucket that belong to no run
 
 
@@ -91,7 +92,7 @@ class Rule:
 
 def check(rule: Rule) -> None:
     """Raises WrongRule for a rule that makes no sense."""
-    if rule.what is not What.ORPHANS and rule.what is not What.CACHE and not rule.states:
+    if rule.what not in (What.ORPHANS, What.CACHE, What.ACTIVITY) and not rule.states:
         raise WrongRule("states", "Choose at least one way in which the runs ended.")
     if set(rule.states) - set(ENDED):
         raise WrongRule("states", "Only runs that have ended can be meant: succeeded, failed or stopped.")
@@ -101,10 +102,10 @@ def check(rule: Rule) -> None:
         raise WrongRule("newest", f"The number that stays must be from 1 to {MOST_NEWEST:,}.")
     if rule.keeps_all and not rule.experiment:
         raise WrongRule("age", "Say from which age on, or how many of the newest stay: without a rule everything stays anyway.")
-    if rule.what in (What.PODS, What.ORPHANS) and rule.newest is not None:
-        raise WrongRule("newest", f"{'Pods' if rule.what is What.PODS else 'Leftovers'} go by their age alone.")
-    if rule.what is What.ORPHANS and rule.experiment:
-        raise WrongRule("experiment", "What belongs to no run belongs to no experiment: make it a rule of the whole site.")
+    if rule.what in (What.PODS, What.ORPHANS, What.ACTIVITY) and rule.newest is not None:
+        raise WrongRule("newest", "Pods, the activity log and what belongs to no run go by their age alone.")
+    if rule.what in (What.ORPHANS, What.ACTIVITY) and rule.experiment:
+        raise WrongRule("experiment", "This belongs to no experiment: make it a rule of the whole site.")
     if rule.what is What.ORPHANS and (rule.age or 0) < 86400:
         raise WrongRule("age", "What belongs to no run stays for at least a day: it may be about to get its run.")
     if rule.what is What.CACHE and rule.newest is not None and rule.per is not Per.PIPELINE:
@@ -135,6 +136,8 @@ def sentence(rule: Rule, experiment_name: str = "") -> str:
     match rule.what:
         case What.ORPHANS:
             return f"Logs and outputs that belong to no run are removed {span(rule.age or 0)} after their last change."
+        case What.ACTIVITY:
+            return f"What stands in the activity log for more than {span(rule.age or 0)} is removed."
         case What.PODS:
             return _of_pods(rule, where)
         case What.CACHE:

@@ -12,6 +12,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from access.services import count_entries, remove_entries
 from runs import models
 from runs.retention import orphans, removing
 from runs.retention.planning import Ended, Place, Verdict, Why, judge, plan
@@ -20,7 +21,7 @@ from runs.retention.rules import OF_RUNS, Rule, What, sentence
 
 PAGE = 200  # candidates looked at in one go
 SHOWN = 50  # of those that go, and as many of those that are spared
-REMOVED = ("runs", "of_runs", "logs", "evicted", "pods", "orphans")  # the figures that say that something went
+REMOVED = ("runs", "of_runs", "logs", "evicted", "entries", "orphans")  # the figures that say that something went
 _LEAST_REST, _MOST_REST = 0.01, 1.0  # seconds between two transactions, else as long as the one before took
 _KEPT_FOR = timedelta(days=365)
 _IDLE_KEPT_FOR = timedelta(days=2)  # passes that removed nothing
@@ -70,6 +71,8 @@ class Work:
                 yield name, partial(self._runs, name, rule, state)
         for name, rule, _ in sources(self.rules, What.CACHE):
             yield name, partial(self._cache, name, rule)
+        for name, rule, _ in sources(self.rules, What.ACTIVITY):
+            yield name, partial(self._activity, rule)
         yield What.ORPHANS.value, self._orphans
 
     # --- runs, their outputs and logs ---
@@ -109,6 +112,15 @@ class Work:
             count = len(going) if self.row.dry else removing.evict(going, rule, self.now)
             self._save({"evicted": count}, spared)
         return self._turn(name, page)
+
+    # --- the activity log ---
+
+    def _activity(self, rule: Rule) -> bool:
+        before = self.now - timedelta(seconds=rule.age or 0)
+        with transaction.atomic():
+            count = count_entries(before) if self.row.dry else remove_entries(before)
+            self._save({"entries": count})
+        return self.row.dry or not count
 
     # --- what belongs to no run ---
 

@@ -47,7 +47,7 @@ def retention_of(experiment: models.Experiment) -> list[str]:
     """What is removed of an experiment's runs, in sentences: by its own rules, and by the site's for what it has none."""
     told = [(rule, said) for row, rule, said in retention_rules() if row.enabled]
     mine = [(rule, said) for rule, said in told if rule.experiment == str(experiment.pk)]
-    covered = {rule.what for rule, _ in mine} | {What.ORPHANS}
+    covered = {rule.what for rule, _ in mine} | {What.ORPHANS, What.ACTIVITY}
     return [said for _, said in mine] + [said for rule, said in told if not rule.experiment and rule.what not in covered]
 
 

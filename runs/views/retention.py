@@ -162,7 +162,7 @@ def removed_words(row: RetentionPass) -> list[str]:
         (row.counts.get("artifacts", 0), "output", ""),
         (row.counts.get("logs", 0), "log of a run", "logs of runs"),
         (row.counts.get("cache_entries", 0) + row.counts.get("evicted", 0), "cache entry", "cache entries"),
-        (row.counts.get("pods", 0), "pod", ""),
+        (row.counts.get("entries", 0), "entry of the activity log", "entries of the activity log"),
         (row.counts.get("orphans", 0), "leftover without a run", "leftovers without a run"),
     ]
     found = [counted(count, one, many) for count, one, many in told if count]

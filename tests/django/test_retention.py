@@ -15,6 +15,7 @@ import pytest
 from django.conf import settings as now_set
 from django.utils import timezone
 
+from access.models import Entry
 from runs import logstore, models, observer, removal, services
 from runs.removed import removed_sentence
 from runs.retention import leftovers, passes, removing
@@ -166,6 +167,17 @@ def test_cache_entries_of_no_use_go_and_those_that_are_used_stay() -> None:
     done = carry_out(Rule(What.CACHE, age=30 * DAY))
     assert set(models.CacheEntry.objects.values_list("run", flat=True)) == {used.pk, kept.pk} and there(unused)
     assert done.counts == {"evicted": 1} and done.spared == {Why.KEPT: 1}
+
+
+def test_what_is_long_done_goes_from_the_activity_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("access.services.remove_entries.__kwdefaults__", {"most": 2})
+    now = timezone.now()
+    for days in (500, 400, 380, 100):
+        Entry.objects.create(at=now - timedelta(days=days), by="ada", verb="launched", what="run", name=f"{days} days ago")
+    rule = Rule(What.ACTIVITY, age=365 * DAY)
+    assert retention.try_rules_out([rule]).counts == {"entries": 3}
+    assert carry_out(rule).counts == {"entries": 3}
+    assert list(Entry.objects.values_list("name", flat=True)) == ["100 days ago"]
 
 
 def test_a_run_whose_outputs_another_one_shows_stays_until_that_one_goes() -> None:

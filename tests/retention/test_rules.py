@@ -39,6 +39,7 @@ DAY = 86400
             Rule(What.CACHE, 30 * DAY, 1000, Per.PIPELINE),
             "Cache entries that were neither made nor used for 30 days are removed, but the newest 1,000 of each pipeline stay.",
         ),
+        (Rule(What.ACTIVITY, 365 * DAY), "What stands in the activity log for more than 365 days is removed."),
         (Rule(What.ORPHANS, 7 * DAY), "Logs and outputs that belong to no run are removed 7 days after their last change."),
     ],
 )
@@ -64,6 +65,8 @@ def test_a_rule_of_a_deleted_experiment_says_so() -> None:
         (Rule(What.ORPHANS, 60), "age"),
         (Rule(What.ORPHANS, 7 * DAY, experiment="1"), "experiment"),
         (Rule(What.CACHE, DAY, 3), "per"),
+        (Rule(What.ACTIVITY, DAY, 3), "newest"),
+        (Rule(What.ACTIVITY, DAY, experiment="1"), "experiment"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused_at_their_field(rule: Rule, field: str) -> None:

@@ -56,7 +56,7 @@ class Command(BaseCommand):
             "artifacts": "output",
             "logs": "log",
             "evicted": "cache entry,cache entries",
-            "pods": "pod",
+            "entries": "entry of the activity log,entries of the activity log",
             "orphans": "leftover without a run,leftovers without a run",
         }
         found = []
