@@ -9,7 +9,7 @@ import contextlib
 import os
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import obstore
 from django.conf import settings
@@ -102,7 +102,11 @@ def _remove_folder(folder: pathlib.Path) -> int:
     """Deletes a folder that is called like a run; the bytes of what was in it. Raises NotRemoved."""
     try:
         freed = folder_size(folder)
-        shutil.rmtree(folder, onerror=_open_and_try_again)
+        try:
+            shutil.rmtree(folder)
+        except PermissionError:
+            _open_up(folder)
+            shutil.rmtree(folder)
     except FileNotFoundError:
         return 0
     except OSError as error:
@@ -110,14 +114,14 @@ def _remove_folder(folder: pathlib.Path) -> int:
     return freed
 
 
-def _open_and_try_again(act: Callable[[str], object], path: str, about: object) -> None:
-    """A step may have closed folders of its own to everybody: their owner may open them."""
-    for closed in {os.path.dirname(path), path} if os.path.isdir(path) else {os.path.dirname(path)}:
-        os.chmod(closed, 0o700)
-    if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
-    else:
-        os.unlink(path)
+def _open_up(folder: pathlib.Path) -> None:
+    """A step may have closed folders of its own to everybody: their owner may open them. Raises OSError."""
+    folder.chmod(0o700)
+    for inside, folders, _ in os.walk(folder):
+        for name in folders:
+            path = pathlib.Path(inside, name)
+            if not path.is_symlink():
+                path.chmod(0o700)
 
 
 def folder_size(folder: pathlib.Path) -> int:
