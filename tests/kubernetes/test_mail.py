@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -62,7 +64,7 @@ class Told:
 @pytest.fixture
 def follower() -> Any:
     """One that follows nothing: lines are given to it."""
-    found: Any = Follower(Client(dataclasses.replace(CONFIG, namespace="steps")), Told(), KEY, lambda: None)  # type: ignore[arg-type]
+    found: Any = Follower(Client(dataclasses.replace(CONFIG, namespace="steps")), Told(), KEY, lambda: None, ThreadPoolExecutor(1))  # type: ignore[arg-type]
     found._line = Intake()
     return found
 
@@ -91,6 +93,26 @@ def test_what_is_said_between_lines_keeps_its_order(follower: Any) -> None:
 def test_the_launcher_of_a_long_log_is_told_how_far_it_was_read(follower: Any) -> None:
     follower._take([b"%d 10 o %s" % (number, b"x" * 60_000) for number in range(1, 11)])
     assert follower._relay.heard_to == [11]
+
+
+def test_lines_that_come_one_by_one_are_handed_on_together(follower: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = [b"%d 10 o line\n" % number for number in range(1, 2001)]
+    monkeypatch.setattr(follower._client, "pieces", lambda path, query, read: iter([*pieces, b"!ended 2001\n"]))
+    intake = follower._line
+    blocks: list[int] = []
+    call = intake.call
+
+    def slow(method: str, path: str, body: Any = None, *, patience: float | None = None) -> Any:
+        if body:
+            blocks.append(body.count(b"\n"))
+            time.sleep(0.005)
+        return call(method, path, body, patience=patience)
+
+    intake.call = slow
+    follower._relay.line = lambda key: intake
+    follower.run()
+    assert sum(blocks) == 2000 and len(blocks) < 200
+    assert follower._over
 
 
 def test_a_log_is_at_its_end_only_with_all_its_lines(follower: Any) -> None:

@@ -170,7 +170,7 @@ class Client:
 def _open(config: Config) -> tuple[Any, str]:
     """An API client of the package, and the namespace that its kubeconfig or service account names."""
     settings = kubernetes_client.Configuration()
-    settings.connection_pool_maxsize = 16
+    settings.connection_pool_maxsize = 512 if config.by_mail else 16  # each launcher that is followed has one
     try:
         if not config.kubeconfig and "KUBERNETES_SERVICE_HOST" in os.environ:
             kubernetes_config.load_incluster_config(client_configuration=settings)

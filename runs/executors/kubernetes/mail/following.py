@@ -1,4 +1,7 @@
-"""Follows what the launchers of pods print, a thread each, and hands it on line by line. See `runs.launcher.mail`."""
+"""Follows what the launchers of pods print, a thread each, and hands it on. See `runs.launcher.mail`.
+
+The cluster gives lines one by one; what came while others were handed on goes together.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +28,7 @@ Json = Any
 
 _SILENCE = 300.0  # seconds without a byte: the connection may be dead, and is made again
 _AGAIN = 0.5  # seconds
+_MOST = 1024 * 1024  # bytes that wait for being handed on
 _TRIES = 20  # to read what a container printed that is over
 _TELL_AFTER = 512 * 1024  # bytes of the log until the launcher is told that they were heard
 _MISSING = "{} k {:,} lines are missing here: the cluster had thrown them away before kfdash could read them."
@@ -32,12 +37,16 @@ _MISSING = "{} k {:,} lines are missing here: the cluster had thrown them away b
 class Follower(threading.Thread):
     """Follows one launcher until its log is at its end, or its pod is gone. `poke` is called for a hint of mail."""
 
-    def __init__(self, client: Client, relay: Relay, key: AttemptKey, poke: Callable[[], None]) -> None:
+    def __init__(self, client: Client, relay: Relay, key: AttemptKey, poke: Callable[[], None], takers: Executor) -> None:
         super().__init__(name=f"follow-{key.name}", daemon=True)
         self.key = key
         self.heard = threading.Event()  # it said something: from here on hints come at once
         self.last = False  # its container is over: what it printed is read to its end, and no more will come
-        self._client, self._relay, self._poke = client, relay, poke
+        self._client, self._relay, self._poke, self._takers = client, relay, poke, takers
+        self._changed = threading.Condition()
+        self._read = b""  # and not handed on yet
+        self._taking = False
+        self._error: Exception | None = None  # of handing on
         self._next = 1
         self._since = 0  # µs, of the newest line that was taken
         self._untold = 0
@@ -72,13 +81,49 @@ class Follower(threading.Thread):
         query: dict[str, Json] = {"container": LAUNCHER, "follow": "true"}
         if self._since:
             query["sinceTime"] = datetime.fromtimestamp(self._since // 1_000_000, UTC).isoformat().replace("+00:00", "Z")
-        rest = b""
-        for piece in self._client.pieces(self._path, query=query, read=_SILENCE):
-            *lines, rest = (rest + piece).split(b"\n")
-            self._take(lines)
-            self.heard.set()
-            if self._over:
-                return
+        self._read = b""
+        try:
+            for piece in self._client.pieces(self._path, query=query, read=_SILENCE):
+                self._put(piece)
+                self.heard.set()
+                if self._over:
+                    return
+        finally:
+            with self._changed:
+                while self._taking:
+                    self._changed.wait()
+        self._raise()
+
+    def _put(self, piece: bytes) -> None:
+        """Has it handed on; waits while there is much."""
+        with self._changed:
+            while self._taking and len(self._read) > _MOST:
+                self._changed.wait()
+            self._raise()
+            self._read += piece
+            if not self._taking:
+                self._taking = True
+                self._takers.submit(self._take_all)
+
+    def _raise(self) -> None:
+        error, self._error = self._error, None
+        if error is not None:
+            raise error
+
+    def _take_all(self) -> None:
+        """Hands on what was read, until no whole line is left."""
+        while True:
+            with self._changed:
+                whole, newline, rest = self._read.rpartition(b"\n")
+                self._read = rest
+                self._taking = bool(newline) and self._error is None
+                self._changed.notify_all()
+                if not self._taking:
+                    return
+            try:
+                self._take(whole.split(b"\n"))
+            except Exception as error:  # for whoever follows
+                self._error = error
 
     def _take(self, lines: list[bytes]) -> None:
         """Lines of the log are handed on together, in order with what else is said."""

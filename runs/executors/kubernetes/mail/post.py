@@ -34,6 +34,7 @@ class Post:
         self._taking: set[Mail] = set()
         self._poked = threading.Event()
         self._takers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="mail")
+        self._tellers = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tell")
         threading.Thread(target=self._look_for_ever, name="inbox", daemon=True).start()
 
     def see(self, seen: Seen) -> None:
@@ -49,7 +50,7 @@ class Post:
                 return
             follower = self._followers.get(name)
             if follower is None:
-                follower = self._followers[name] = Follower(self._client, self._relay, seen.key, self._poked.set)
+                follower = self._followers[name] = Follower(self._client, self._relay, seen.key, self._poked.set, self._tellers)
                 follower.start()
             follower.last = follower.last or seen.launcher_ended
 
