@@ -115,6 +115,16 @@ def test_lines_that_come_one_by_one_are_handed_on_together(follower: Any, monkey
     assert follower._over
 
 
+def test_an_attempt_is_let_go_of_when_its_log_was_read(follower: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower._client, "pieces", lambda path, query, read: iter([b"1 10 o line\n!ended 2\n"]))
+    follower._relay.line = lambda key, line=follower._line: line
+    let_go: list[bytes] = []
+    assert follower.when_done(lambda: let_go.append(follower._line.log))
+    follower.run()
+    assert let_go == [b"10 o line\n"]
+    assert not follower.when_done(lambda: None)
+
+
 def test_a_log_is_at_its_end_only_with_all_its_lines(follower: Any) -> None:
     follower._take([b"1 10 o one", b"!ended 5"])
     assert not follower._over

@@ -54,6 +54,7 @@ class KubernetesExecutor:
         self._ends = Ends(self.client, config, self._relay)
         self._watch: Watch | None = None
         self._watchers: list[queue.SimpleQueue[Sequence[Observation] | None]] = []
+        self._post: Post | None = None
         self._lock = threading.Lock()
 
     # --- the protocol ---
@@ -90,8 +91,8 @@ class KubernetesExecutor:
         with self._lock:
             self._watchers.append(mine)
             if self._watch is None:
-                post = Post(self.client, self._relay) if self._relay is not None else None
-                self._watch = Watch(self.client, self.config, self._ends, self._tell, post)
+                self._post = Post(self.client, self._relay) if self._relay is not None else None
+                self._watch = Watch(self.client, self.config, self._ends, self._tell, self._post)
                 self._watch.start()
         try:
             while (batch := mine.get()) is not None:
@@ -245,6 +246,11 @@ class KubernetesExecutor:
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
         if pod is not None:
             ended_well = pod.get("status", {}).get("phase") == "Succeeded"
+        """Lets go of an attempt; where its log is still being read, once that is done."""
+        if self._post is None or not self._post.when_read(key.name, lambda: self._let_go(key)):
+            self._let_go(key)
+
+    def _let_go(self, key: AttemptKey) -> None:
             events = [] if ended_well else describing.events_of(self.client, key.name)
             describing.keep(self.config, key, pod, events)
         self._ends.forget_document(key)

@@ -47,13 +47,33 @@ class Follower(threading.Thread):
         self._read = b""  # and not handed on yet
         self._taking = False
         self._error: Exception | None = None  # of handing on
+        self._then: Callable[[], None] | None = None
+        self._done = False
         self._next = 1
         self._since = 0  # µs, of the newest line that was taken
         self._untold = 0
         self._over = False
         self._path = f"{core_path(client.namespace, 'pods', key.name)}/log"
 
+    def when_done(self, do: Callable[[], None]) -> bool:
+        """Has it done in the end; False where this is the end already."""
+        with self._changed:
+            if not self._done:
+                self._then = do
+            return not self._done
+
     def run(self) -> None:
+        """Follows until the end, then does what waited for that."""
+        self._follow_all()
+        with self._changed:
+            self._done = True
+        try:
+            if self._then is not None:
+                self._then()
+        except ExecutorUnavailable as error:  # the pod is let go of later, as one that nobody asks for
+            log.warning("%s could not be let go of: %s", self.key.name, error)
+
+    def _follow_all(self) -> None:
         """Follows, again after every break."""
         tries = 0
         while not self._over and tries < _TRIES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from runs.executors.base import AttemptKey, ExecutorUnavailable
@@ -61,6 +62,12 @@ class Post:
             follower = self._followers.pop(name, None)
         if follower is not None:
             follower.last = True
+
+    def when_read(self, name: str, do: Callable[[], None]) -> bool:
+        """Has it done when all that the pod printed is read; False where nothing is left to be read."""
+        with self._lock:
+            follower = self._followers.get(name)
+        return follower is not None and follower.when_done(do)
 
     # --- the inbox ---
 
