@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from kfdash import __version__, outage
+from kfdash.rights import public
 from kfdash.wire.describing import OperationSchema
 from kfdash.wire.errors import HTTP_STATUS, Code, Malformed, NoSuchMethod, WireError
 
@@ -98,6 +99,7 @@ class Health(serializers.Serializer[Any]):
     pipeline_store = serializers.CharField()
 
 
+@public
 class HealthView(WireView):
     """Whether the server answers, and which it is."""
 
