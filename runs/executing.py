@@ -48,7 +48,7 @@ def kubernetes_config() -> Config:
         installation=settings.INSTALLATION,
         results_root=settings.RESULTS_ROOT,
         store_options=store_options(),
-        mail_root=settings.MAIL_ROOT,
+        mail_root=f"{settings.MAIL_ROOT}/{settings.INSTALLATION}",  # others may have the same bucket
         intake_url=settings.INTAKE_URL,
         logs_dir=str(settings.LOGS_DIR),
         kubeconfig=settings.KUBECONFIG,
