@@ -213,9 +213,15 @@ def _one_at_a_time() -> Iterator[None]:
     if connection.vendor != "postgresql":
         yield
         return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(%s)", [_MIGRATING])
+    while not _locked():  # not waited for in a statement: that would keep indexes from being made beside what goes on
+        time.sleep(0.5)
     yield  # it is let go of with the connection
+
+
+def _locked() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_MIGRATING])
+        return bool(cursor.fetchone()[0])
 
 
 def _failed(told: str, reason: str) -> str:
@@ -225,6 +231,6 @@ def _failed(told: str, reason: str) -> str:
         return ""
     name = last.removeprefix("Applying ").rstrip(".")
     return (
-        f"The migration {name} failed: {' '.join(reason.split())}. It was undone, those before it stay, and kfdash of the version "
-        "before goes on with them. When the reason is mended, migrate again."
+        f"The migration {name} failed: {' '.join(reason.split())}. Those before it stay, and kfdash of the version before goes on "
+        "with them. When the reason is mended, migrate again."
     )
