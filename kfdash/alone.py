@@ -6,6 +6,7 @@ brought up to date by `kfdash migrate` alone, which waits for its turn where sev
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import socket
@@ -98,18 +99,27 @@ def migrate() -> int:
 
 
 def create_administrator() -> int:
-    """Makes the account of KFDASH_ADMIN_USER, once; 0. Raises CannotStart."""
-    name, password = os.environ.get("KFDASH_ADMIN_USER", ""), os.environ.get("KFDASH_ADMIN_PASSWORD", "")
-    if settings.AUTH != "accounts":
-        print("Nobody logs in with a password here (KFDASH_AUTH): no administrator is made.", flush=True)
+    """Makes the account of KFDASH_ADMIN_USER, once; asks for what is not set where somebody sits there. 0. Raises CannotStart."""
+    if settings.AUTH == "proxy":
+        print("A proxy says here who somebody is (KFDASH_AUTH): no administrator is made.", flush=True)
         return 0
+    name, password = os.environ.get("KFDASH_ADMIN_USER", ""), os.environ.get("KFDASH_ADMIN_PASSWORD", "")
+    if not (name and password) and sys.stdin.isatty():
+        name = name or input("Name of the administrator: ").strip()
+        password = password or getpass.getpass("Password (at least 10 characters): ")
     if not name or not password:
         raise CannotStart("Who administers is not known: set KFDASH_ADMIN_USER and KFDASH_ADMIN_PASSWORD.")
+    if found := missing_migrations():
+        if connection.vendor != "sqlite":
+            raise CannotStart(f"{found} `kfdash migrate` applies them; then do this again.")
+        installation.migrate()
     try:
         made = ensure_administrator(name=name, password=password)
     except NotPossible as error:
         raise CannotStart(f"The account {name!r} cannot be made. {error}") from None
     print(f"The account {name!r} is made; it may administer." if made else f"The account {name!r} is there.", flush=True)
+    if not settings.AUTH:
+        print("Nobody logs in before KFDASH_AUTH=accounts is set.", flush=True)
     return 0
 
 

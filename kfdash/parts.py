@@ -30,6 +30,7 @@ from django.urls import get_resolver
 from kfdash import health, outbox, pulse
 from kfdash.asgi import application
 from kfdash.celery import app
+from kfdash.system import cluster
 from runs import observer
 from runs.intake import app as intake
 from runs.leading import Lead
@@ -104,10 +105,6 @@ class _Server(uvicorn.Server):
         pulse.leave()  # afterwards it ends by the signal that it caught
         await super().shutdown(sockets)
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        pulse.leave()  # afterwards it ends by the signal that it caught
-        await super().shutdown(sockets)
-
 
 @_part("web")
 def serve_web(listening: socket.socket, *, close_within: int = _CLOSE_WITHIN) -> None:
@@ -176,6 +173,7 @@ def serve_observer() -> None:
         stop.set()
 
     signal.signal(signal.SIGTERM, end)
+    cluster.begin()
     observer.main(stop, Lead(holder=settings.OBSERVER_NAME, lost=_end_at_once))
 
 

@@ -163,7 +163,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "kfdash.access.SameSiteMiddleware",
     "kfdash.access.ContentPolicyMiddleware",
-    "kfdash.outage.OutageMiddleware",
+    "kfdash.system.unavailable.OutageMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

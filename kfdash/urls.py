@@ -7,6 +7,7 @@ from django.urls import include, path
 
 from kfdash import home, jump
 
+handler500 = "kfdash.system.unavailable.broken"
 urlpatterns = [
     path("", home.home, name="home"),
     path("jump/", jump.jump, name="jump"),

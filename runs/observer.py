@@ -42,6 +42,7 @@ _MOMENT = 0.04  # seconds that news of progress waits
 _BATCH = 1000  # rows looked at in one go
 _WAKES_AGAIN = timedelta(minutes=1)  # wakes of this age may have been lost with Redis
 _PHASES = list(Phase)
+_PODS = ("queued", "starting", "running", "collecting", "ended")
 _UNFINISHED = (State.PENDING, State.RUNNING, State.CANCELING)
 _missed = threading.Event()  # facts may have been missed: what the executor has is looked at with the next tick
 
@@ -57,7 +58,7 @@ def main(stop: threading.Event, lead: Lead) -> None:
     ticks = 0
     while not stop.wait(_TICK):
         pulse.turned()
-        _say_whether(lead)
+        _guarded(lambda: _say_whether(lead))
         if lead.wait(_TICK):
             _guarded(lambda n=ticks: lead.confirmed() and tick(n, lead.holds))
             ticks += 1
@@ -67,6 +68,11 @@ def main(stop: threading.Event, lead: Lead) -> None:
 def _say_whether(lead: Lead) -> None:
     pulse.tell(leads=lead.holds())
     metrics.LEADING.set(lead.holds())
+    standing = executor().standing()
+    for phase in _PODS:
+        metrics.PODS.labels(phase).set(standing.phases.get(phase, 0))
+    if standing.trouble and lead.holds():
+        trouble.met(ExecutorUnavailable(standing.trouble))
 
 
 def _observe(stop: threading.Event, lead: Lead) -> None:

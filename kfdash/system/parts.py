@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,13 @@ _REMEMBERED = 60.0  # seconds for which a part that ended by itself is spoken of
 _TROUBLED = 15.0  # seconds for which what a process could not do is spoken of
 
 UP, TROUBLED, GONE = "up", "troubled", "gone"
+_TROUBLES = {
+    "database": "The database has to be mended; until then runs wait, and nothing is lost.",
+    "redis": "Redis has to be mended; until then jobs wait, and nothing is lost.",
+    "disk": "Make room on that disk; until then runs wait, and nothing is lost.",
+    "executor": "Until it answers no step is started or stopped and no end is seen; what runs goes on, and nothing is lost.",
+}
+_OTHER_TROUBLE = "It is tried again."
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,7 @@ class Row:
     state: str
     processes: tuple[Process, ...] = ()
     sentence: str = ""
-    remark: str = ""
+    trouble: tuple[str, str] | None = None  # of what kind, and what is said of it
 
     @property
     def versions(self) -> list[str]:
@@ -103,9 +110,19 @@ def rows(expected: Sequence[str], heard: Heard | None, kept: Kept | None, *, liv
     return [_row(PARTS[name], heard, kept, lives, now) for name in expected]
 
 
-def findings(found: Sequence[Row]) -> list[Finding]:
-    """What is wrong with the parts, in sentences that say what to do."""
-    return [Finding(row.part.name, row.sentence, ok=False, needed=row.state != UP) for row in found if row.sentence]
+def findings(found: Sequence[Row], known: Collection[str] = ()) -> list[Finding]:
+    """What is wrong with the parts, in sentences that say what to do. Troubles of kinds that are `known` need no other."""
+    own = [Finding(row.part.name, row.sentence, ok=False, needed=row.state != UP) for row in found if row.sentence]
+    said: dict[tuple[str, str], list[str]] = {}
+    for row in found:
+        if row.trouble and row.trouble[0] not in known:
+            said.setdefault(row.trouble, []).append(row.part.title)
+    return [*own, *(Finding(kind, _met(kind, says, titles), ok=False) for (kind, says), titles in said.items())]
+
+
+def _met(kind: str, says: str, titles: Sequence[str]) -> str:
+    whose = " and ".join([", ".join(titles[:-1]), titles[-1]] if len(titles) > 1 else titles)
+    return f"{whose} met this: {says.rstrip('.')}. {_TROUBLES.get(kind, _OTHER_TROUBLE)}"
 
 
 def _row(part: Part, heard: Heard | None, kept: Kept | None, lives: Mapping[int, bool], now: float) -> Row:
@@ -116,8 +133,8 @@ def _row(part: Part, heard: Heard | None, kept: Kept | None, lives: Mapping[int,
         return Row(part, *_silent(part, heard, kept))
     if still := [one for one in living if one.stood > STANDS_STILL]:
         return Row(part, TROUBLED, living, _stands_still(part, still, living, kept))
-    if trouble := _trouble(part, living, heard):
-        return Row(part, TROUBLED, living, trouble)
+    if trouble := _trouble(living):
+        return Row(part, TROUBLED, living, trouble=trouble)
     if kept is not None and (again := kept.ends.get(part.name)) and now - again["at"] < _REMEMBERED:
         sentence = f"{part.title} ended {duration(now - again['at'])} ago ({again['how']}) and was started again. {_why(kept)}"
         return Row(part, UP, living, sentence)
@@ -174,12 +191,12 @@ def _stands_still(part: Part, still: Sequence[Process], living: Sequence[Process
     )
 
 
-def _trouble(part: Part, living: Sequence[Process], heard: Heard | None) -> str:
+def _trouble(living: Sequence[Process]) -> tuple[str, str] | None:
     for one in living:
-        for told in one.more.get("troubles", {}).values():
-            if heard is not None and one.clock - float(told["at"]) < _TROUBLED:
-                return f"{part.title} says: {told['says']}"
-    return ""
+        for kind, told in one.more.get("troubles", {}).items():
+            if one.clock - float(told["at"]) < _TROUBLED:
+                return str(kind), str(told["says"])
+    return None
 
 
 def _lost(name: str, heard: Heard | None, living: Sequence[Process], kept: Kept | None) -> list[Process]:

@@ -67,8 +67,8 @@ def stand() -> Stand:
     database, redis_seen = seen["database"].value, seen["redis"].value
     rows = _rows(redis_seen.heard if redis_seen else None)
     found = [one for what in seen.values() for one in what.findings]
-    found += [one for one in parts.findings(rows) if not (one.what == "host" and any(other.what == "host" for other in found))]
     found += _told(redis_seen.heard if redis_seen else None)
+    found += parts.findings([row for row in rows if row.part.name not in {one.what for one in found}], _known(found))
     found += _clocks(database, redis_seen)
     observers = redis_seen.heard.living("observer") if redis_seen else []
     leader = next((one for one in observers if one.more.get("leads")), None)
@@ -87,6 +87,13 @@ def stand() -> Stand:
     )
 
 
+def _known(found: Sequence[Finding]) -> set[str]:
+    """Kinds of trouble of which these findings tell already."""
+    kinds = {"database": "database", "redis": "redis", "disk space": "disk", "data folder": "disk", "executor": "executor"}
+    known = {kinds[one.what] for one in found if one.what in kinds and one.needed}
+    return known | {"database"} if "disk" in known else known
+
+
 def mark() -> str:
     """The mark beside "System" on every page, out of what is known; only after a while without pages it waits for a look."""
     if looks.redis_server.older(_MARKED_FOR):
@@ -94,7 +101,7 @@ def mark() -> str:
     redis_seen, database, disk = looks.redis_server.last(), looks.database.last(), looks.disk.last()
     rows = _rows(redis_seen.value.heard if redis_seen and redis_seen.value else None)
     found = [one for seen in (redis_seen, database, disk) if seen for one in seen.findings]
-    return mark_of([*found, *parts.findings(rows)])
+    return mark_of([*found, *parts.findings(rows, _known(found))])
 
 
 def general(findings: Sequence[Finding]) -> list[str]:

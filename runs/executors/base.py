@@ -8,7 +8,7 @@ keeps until `forget`: an observation may be lost on its way and is then asked fo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from runs.engine.model import Fact
@@ -25,6 +25,7 @@ __all__ = [
     "LogObserved",
     "NotNow",
     "Observation",
+    "Standing",
 ]
 
 
@@ -68,6 +69,14 @@ class LogObserved:
 Observation = FactObserved | LogObserved
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a backend stands, as far as it was seen: why it cannot be reached, and how many attempts it has in each phase."""
+
+    trouble: str = ""
+    phases: Mapping[str, int] = field(default_factory=dict)
+
+
 class Executor(Protocol):
     """A backend that runs containers. All methods are safe to call twice and from several processes at once."""
 
@@ -94,6 +103,9 @@ class Executor(Protocol):
 
     def clear(self, run_id: str) -> None:
         """The run is deleted: nothing that is kept for it stays. Its attempts were stopped and forgotten."""
+
+    def standing(self) -> Standing:
+        """How it stands, for whoever watches the installation: as this process saw it last, without a question."""
 
     def close(self) -> None:
         """Lets go of connections."""

@@ -44,6 +44,18 @@ def problems(config: Config) -> list[Problem]:
         client.close()
 
 
+def described(config: Config) -> str:
+    """Which cluster it is: version, address and namespace. Raises ExecutorUnavailable."""
+    client = Client(config)
+    try:
+        version = client.request("GET", "/version").get("gitVersion", "of an unknown version")
+        return f"Kubernetes {version}, namespace {client.namespace}"
+    except Refused as refused:
+        return refusal(refused.answer).sentence
+    finally:
+        client.close()
+
+
 def _problems(client: Client) -> Iterator[str]:
     version = client.request("GET", "/version")
     if too_old := old_version(version):

@@ -21,6 +21,7 @@ from runs.executors.base import (
     FactObserved,
     NotNow,
     Observation,
+    Standing,
 )
 from runs.executors.kubernetes import describing
 from runs.executors.kubernetes.client import Client, Refused, core_path
@@ -53,8 +54,8 @@ class KubernetesExecutor:
         self._relay = Relay(config, self.client) if config.by_mail else None
         self._ends = Ends(self.client, config, self._relay)
         self._watch: Watch | None = None
-        self._watchers: list[queue.SimpleQueue[Sequence[Observation] | None]] = []
         self._post: Post | None = None
+        self._watchers: list[queue.SimpleQueue[Sequence[Observation] | None]] = []
         self._lock = threading.Lock()
 
     # --- the protocol ---
@@ -127,6 +128,11 @@ class KubernetesExecutor:
                 self.client.request("DELETE", core_path(namespace, kind), query={"labelSelector": selector})
         except Refused as refused:
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+
+    def standing(self) -> Standing:
+        """Why pods cannot be followed, and how many there are by phase; nothing where this process does not follow them."""
+        watch = self._watch
+        return watch.standing() if watch is not None else Standing()
 
     def close(self) -> None:
         """Ends all observing and lets go of connections."""
@@ -240,17 +246,17 @@ class KubernetesExecutor:
         return known
 
     def _forget(self, key: AttemptKey) -> None:
+        """Lets go of an attempt; where its log is still being read, once that is done."""
+        if self._post is None or not self._post.when_read(key.name, lambda: self._let_go(key)):
+            self._let_go(key)
+
+    def _let_go(self, key: AttemptKey) -> None:
         try:
             pod = self._ends.release(key.name)
         except Refused as refused:
             raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
         if pod is not None:
             ended_well = pod.get("status", {}).get("phase") == "Succeeded"
-        """Lets go of an attempt; where its log is still being read, once that is done."""
-        if self._post is None or not self._post.when_read(key.name, lambda: self._let_go(key)):
-            self._let_go(key)
-
-    def _let_go(self, key: AttemptKey) -> None:
             events = [] if ended_well else describing.events_of(self.client, key.name)
             describing.keep(self.config, key, pod, events)
         self._ends.forget_document(key)

@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,14 +17,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runs.engine.model import AttemptProgressed, Fact, Phase
-from runs.executors.base import ExecutorUnavailable, FactObserved, Observation
+from runs.executors.base import ExecutorUnavailable, FactObserved, Observation, Standing
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
 from runs.executors.kubernetes.deviceclaims import DeviceClaims
 from runs.executors.kubernetes.diagnosis import Cause, diagnose
 from runs.executors.kubernetes.ends import Ends
-from runs.executors.kubernetes.names import INSTALLATION
 from runs.executors.kubernetes.mail.post import Post
+from runs.executors.kubernetes.names import INSTALLATION
 from runs.executors.kubernetes.nodes import Nodes
 from runs.executors.kubernetes.pods import RECORDED, Seen, failure, lost_with_its_node, read
 
@@ -73,12 +74,13 @@ class Watch:
         self._start_timeout = config.start_timeout
         self._patience = config.failed_pod_ttl
         self._tell = tell
+        self._post = post  # where pods cannot call kfdash
         self._known: dict[str, Known] = {}
         self._lock = threading.RLock()
-        self._post = post  # where pods cannot call kfdash
         self._closed = threading.Event()
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="ends")
         self.synced = threading.Event()  # the list is known and followed
+        self._trouble = ""  # why not
 
     def start(self) -> None:
         """Begins."""
@@ -99,15 +101,22 @@ class Watch:
         """A pod is recorded: the cluster will say so in a moment."""
         with self._lock:
             self._known.pop(name, None)
-
-    # --- following ---
         if self._post is not None:
             self._post.drop(name)
+
+    def standing(self) -> Standing:
+        """Why pods cannot be followed now, and how many there are by phase (`ended`: the end is not recorded yet)."""
+        with self._lock:
+            phases = Counter("ended" if one.end or one.seen.end else one.seen.phase.value.lower() for one in self._known.values())
+        return Standing(self._trouble, phases)
+
+    # --- following ---
 
     def _follow_pods(self) -> None:
         while not self._closed.is_set():
             try:
                 version = self._list_pods()
+                self._trouble = ""
                 self.synced.set()
                 self._tell(())  # from here on nothing is missed
                 self._watch("pods", {"labelSelector": self._selector}, version, self._pod_event)
@@ -116,6 +125,7 @@ class Watch:
             except (ExecutorUnavailable, Refused) as error:
                 if self.synced.is_set():
                     log.warning("The cluster's pods cannot be followed now: %s", error)
+                self._trouble = str(error)
                 self.synced.clear()
                 self._closed.wait(_MOMENT)
             except Exception:
@@ -205,10 +215,10 @@ class Watch:
         if seen is None:
             return
         pod["metadata"].pop("managedFields", None)
-        with self._lock:
-            known = self._known.get(seen.key.name)
         if self._post is not None:
             self._post.see(seen)
+        with self._lock:
+            known = self._known.get(seen.key.name)
             if known is None:
                 known = self._known[seen.key.name] = Known(seen)
             known.seen = seen
@@ -223,10 +233,10 @@ class Watch:
         """The pod left the selection: its end is recorded, or somebody took it away together with its finalizer."""
         with self._lock:
             known = self._known.pop(name, None)
-        if known is not None and known.end is None and not self._ends.still_there(known.seen.key):
-            self._tell([FactObserved(known.seen.key.run_id, self._ends.of_vanished(known.seen))])
         if self._post is not None:
             self._post.drop(name)
+        if known is not None and known.end is None and not self._ends.still_there(known.seen.key):
+            self._tell([FactObserved(known.seen.key.run_id, self._ends.of_vanished(known.seen))])
 
     def _cluster_event(self, kind: str, event: dict[str, Json]) -> None:
         name = event.get("involvedObject", {}).get("name", "")

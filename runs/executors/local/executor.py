@@ -21,6 +21,7 @@ from runs.executors.base import (
     FactObserved,
     LogObserved,
     Observation,
+    Standing,
 )
 
 Json = Any
@@ -82,6 +83,10 @@ class LocalExecutor:
             except (OSError, ExecutorUnavailable, ValueError):
                 pass
             self._closed.wait(_PAUSE)
+
+    def standing(self) -> Standing:
+        """Nothing: whether the host answers is seen by whoever asks it."""
+        return Standing()
 
     def close(self) -> None:
         """Lets go of this thread's connection and ends `observe`, in whatever thread."""
