@@ -99,7 +99,17 @@ def test_a_later_attempt_begins_with_empty_outputs(pod: Pod, intake_port: int, p
     models.Task.objects.filter(run=pod.run, path="root/s1").update(attempt=2)
     again = pod_of(intake_port, pod.run, "root/s1", 2)
     assert again.output() == uri
-    assert not (place / "artifacts" / "kfdash" / uri.removeprefix("minio://kfdash/")).exists()
+    folder = place / "artifacts" / "kfdash" / uri.removeprefix("minio://kfdash/")
+    assert not folder.exists()
+    again.ask("PUT", "/v1/artifact", b"new", uri=uri, name="new.txt")
+    told = again.ask("GET", "/v1/order", again="1").json
+    assert (list(told["inputs"]), (folder / "new.txt").read_bytes()) == (list(pod_inputs(again)), b"new")
+
+
+def pod_inputs(pod: Pod) -> list[str]:
+    """URIs of a step's inputs, by its row."""
+    inputs = models.Task.objects.get(run=pod.run, path="root/s1").inputs
+    return [value["uri"] for value in inputs["artifacts"]["data"]]
 
 
 def test_an_input_that_is_gone_meanwhile_fails_the_attempt(pod: Pod, told: list, place: pathlib.Path) -> None:
