@@ -16,7 +16,6 @@ class Source(models.TextChoices):
     """Who says that somebody is who they say."""
 
     PASSWORD = "accounts", "password"
-    OIDC = "oidc", "OpenID Connect"
     PROXY = "proxy", "proxy"
 
 
