@@ -141,6 +141,12 @@ class Installed:
             body = {"apiVersion": "any", "kind": "any", "metadata": {"name": "any"}, "spec": {"template": {"spec": spec}}}
             return {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(body)}
 
+        def modest(kind: str, name: str, containers: int) -> Json:
+            """A node of two processors has other tests to run beside."""
+            path = "/spec/template/spec/containers/{}/resources/requests/cpu"
+            body = [{"op": "replace", "path": path.format(number), "value": "5m"} for number in range(containers)]
+            return {"target": {"kind": kind, "name": name}, "patch": yaml.safe_dump(body)}
+
         def claims(path: str, size: str) -> str:
             return yaml.safe_dump(
                 [
@@ -154,6 +160,9 @@ class Installed:
             "containers": [{"name": "admin", "env": environment}],
         }
         return [
+            modest("Deployment", "kfdash-(web|io)", 2),
+            modest("Deployment", "kfdash-(worker|observer)", 1),
+            modest("StatefulSet", ".*", 1),
             patch("Deployment", ".*", {"hostAliases": aliases}),
             patch("Job", "kfdash-migrate", {"hostAliases": aliases}),
             patch("Job", "kfdash-secrets", secrets),
