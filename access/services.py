@@ -20,7 +20,7 @@ from django.utils.encoding import force_bytes
 from django.utils.http import urlsafe_base64_encode
 
 from access.models import Entry, Person, Session, Source, Token
-from kfdash.rights import Right
+from kfdash.rights import Right, acting
 
 TOKEN_BEGINS = "kfdash_"
 LONGEST_NAME, LONGEST_PASSWORD = 150, 200
@@ -34,9 +34,13 @@ class NotPossible(Exception):
 # --- the activity log ---
 
 
-def record(*, by: str, verb: str, what: str, name: str, detail: str = "") -> None:
-    """Adds a row to the activity log: `alice` `deleted` the `run` `training #12`. Where nobody logs in there is no log."""
+def record(*, verb: str, what: str, name: str, detail: str = "", by: str = "") -> None:
+    """Adds a row to the activity log: `alice` `deleted` the `run` `training #12`. Where nobody logs in there is no log.
+
+    Without `by` it is who makes the request that is carried out.
+    """
     if settings.AUTH:
+        by = by or acting()
         Entry.objects.create(by=by[:254], verb=verb[:40], what=what[:40], name=name[:300], detail=detail[:500])
 
 
@@ -95,6 +99,7 @@ def ensure_administrator(*, name: str, password: str) -> bool:
 def set_right(user: User, right: Right | None, *, by: str) -> None:
     """Gives another right, None for none. Raises NotPossible where nobody would be left who may administer."""
     with transaction.atomic():
+        _lock_administrators()
         before = right_of(user)
         Person.objects.update_or_create(user=user, defaults={"right": right or 0})
         _as_django_has_it(user, right)
@@ -105,6 +110,7 @@ def set_right(user: User, right: Right | None, *, by: str) -> None:
 def switch_off(user: User, *, by: str) -> None:
     """Nobody comes in by this account: its sessions end, its tokens are not taken. Raises NotPossible."""
     with transaction.atomic():
+        _lock_administrators()
         get_user_model().objects.filter(pk=user.pk).update(is_active=False)
         _keep_an_administrator()
         Session.objects.filter(user=user).delete()
@@ -177,6 +183,11 @@ def _as_django_has_it(user: User, right: Right | None) -> None:
     """Django's own pages ask for these."""
     administers = right == Right.ADMINISTER
     get_user_model().objects.filter(pk=user.pk).update(is_staff=administers, is_superuser=administers)
+
+
+def _lock_administrators() -> None:
+    """One change after the other: two administrators who switch each other off at once would leave nobody."""
+    list(get_user_model().objects.select_for_update().filter(is_superuser=True).order_by("pk").values_list("pk"))
 
 
 def _keep_an_administrator() -> None:

@@ -99,7 +99,10 @@ class _Watched:
         """Closes it."""
         if not self._over.is_set():
             self._over.set()
-            await self._send({"type": "websocket.close", "code": OVER, "reason": "Log in again."})
+            try:
+                await self._send({"type": "websocket.close", "code": OVER, "reason": "Log in again."})
+            except Exception as error:  # whatever the server raises for one that is gone; the others are still looked at
+                log.debug("A socket was gone before it was ended: %s", error)
 
     def leave(self) -> None:
         """What is still asked for is not waited for any more."""

@@ -10,6 +10,7 @@ A leaf: knows neither app, nor how visitors are told apart (`access.identity` do
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -28,6 +29,9 @@ _ADMIN = "admin"  # Django's own pages
 _API = "/apis/"
 _UNAUTHENTICATED, _PERMISSION_DENIED = 16, 7  # gRPC's codes
 _STATUS_TYPE = "type.googleapis.com/google.rpc.Status"
+
+
+_acting: ContextVar[str] = ContextVar("acting", default="")
 
 
 class Right(IntEnum):
@@ -100,6 +104,11 @@ def by(request: Any) -> str:
     return user.get_username() if user is not None and user.is_authenticated else ""
 
 
+def acting() -> str:
+    """The name of whose request is carried out at this moment; empty outside of requests, and where nobody logs in."""
+    return _acting.get()
+
+
 def page_context(request: HttpRequest) -> dict[str, Any]:
     """Context of every template: `visitor`, `asks_who` (whether people log in), `can_run`, `can_administer`."""
     visitor = visitor_of(request)
@@ -120,7 +129,11 @@ class RightsMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if settings.AUTH and visitor_of(request).right is None and not _is_public(request):
             return refuse_stranger(request)
-        return self.get_response(request)
+        mark = _acting.set(visitor_of(request).name)
+        try:
+            return self.get_response(request)
+        finally:
+            _acting.reset(mark)
 
     def process_view(self, request: HttpRequest, view: Callable[..., Any], args: Any, kwargs: Any) -> HttpResponse | None:
         """Django's hook, with the view that is asked for."""

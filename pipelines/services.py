@@ -8,6 +8,7 @@ from typing import TypeVar
 from django.db import IntegrityError, transaction
 from django.db.models import Max
 
+from access.services import record
 from pipelines import labels, specifications
 from pipelines.fetching import fetch_package
 from pipelines.models import Pipeline, PipelineVersion
@@ -120,7 +121,9 @@ def delete_pipeline(pipeline: Pipeline, *, with_versions: bool = False) -> None:
         Pipeline.objects.select_for_update().filter(pk=pipeline.pk).first()
         if not with_versions and pipeline.versions.exists():
             raise HasVersions(f"Pipeline {pipeline.display_name!r} has versions: delete them first, or delete with cascade=true.")
+        key = str(pipeline.pk)
         pipeline.delete()
+        record(verb="deleted", what="pipeline", name=pipeline.display_name, detail=key)
 
 
 # --- versions -------------------------------------------------------------------------------------------------------
@@ -194,7 +197,9 @@ def update_version(version: PipelineVersion, *, display_name: str = "", tags: Ma
 
 def delete_version(version: PipelineVersion) -> None:
     """Deletes a version; its runs and their specification stay."""
+    name = f"{version.pipeline.display_name} v{version.number}"
     version.delete()
+    record(verb="deleted", what="version", name=name)
 
 
 # --- inside ---------------------------------------------------------------------------------------------------------
@@ -239,7 +244,11 @@ def _insert_version(pipeline: Pipeline, document: Document, *, name: str, **fiel
         last = pipeline.versions.aggregate(last=Max("number"))["last"] or 0
         if pipeline.versions.filter(name=name).exists():
             raise NameTaken(f"Pipeline {pipeline.display_name!r} has a version called {name!r} already. Please specify a new name.")
-        return PipelineVersion.objects.create(pipeline=pipeline, specification=specification, number=last + 1, name=name, **fields)
+        version = PipelineVersion.objects.create(
+            pipeline=pipeline, specification=specification, number=last + 1, name=name, **fields
+        )
+        record(verb="uploaded", what="version", name=f"{pipeline.display_name} v{version.number}", by=version.created_by)
+        return version
 
 
 def _update(row: Labelled, display_name: str, tags: Mapping[str, str] | None, *, longest: int) -> Labelled:

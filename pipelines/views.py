@@ -20,6 +20,7 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kfdash import keyset, outbox
+from kfdash.rights import by
 from kfdash.strips import Mark
 from kfdash.tagged import tagged
 from kfdash.words import counted
@@ -131,12 +132,12 @@ def _take(request: HttpRequest, data: bytes, file_name: str, pipeline: Pipeline 
         name = _own_name(data, file_name)
         pipeline = pipeline or Pipeline.objects.filter(namespace="", name=name).first()
         if pipeline is None:
-            pipeline, version = services.upload_pipeline(data=data, file_name=file_name, name=name)
+            pipeline, version = services.upload_pipeline(data=data, file_name=file_name, name=name, by=by(request))
             messages.success(request, f"{pipeline.display_name} is uploaded.")
         else:
             last = pipeline.versions.order_by("-number").values_list("number", flat=True).first() or 0
             version_name = f"v{last + 1}" if last else name
-            version = services.upload_version(pipeline=pipeline, data=data, file_name=file_name, name=version_name)
+            version = services.upload_version(pipeline=pipeline, data=data, file_name=file_name, name=version_name, by=by(request))
             messages.success(request, f"Uploaded as v{version.number} of {pipeline.display_name}.")
     except Refused as refused:
         return _refused(request, refused.problems, name=file_name, pipeline=pipeline)

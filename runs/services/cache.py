@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import F, FloatField, QuerySet, Sum
 
+from access.services import record
 from pipelines import specifications
 from pipelines.spec.model import PipelineSpec
 from runs import caching, models
@@ -60,17 +61,23 @@ def cached_tasks_of(run: models.Run, path: str) -> QuerySet[models.Task]:
 
 def evict_entries(ids: Collection[int]) -> int:
     """Takes entries out; the artifacts stay with their runs. Returns how many there were."""
-    return models.CacheEntry.objects.filter(pk__in=ids).delete()[0]
+    return _evicted(models.CacheEntry.objects.filter(pk__in=ids), "chosen")
 
 
 def evict_pipeline(pipeline_name: str, *, namespace: str = "") -> int:
     """Takes all entries of a pipeline out; returns how many there were."""
-    return models.CacheEntry.objects.filter(namespace=namespace, pipeline_name=pipeline_name).delete()[0]
+    return _evicted(models.CacheEntry.objects.filter(namespace=namespace, pipeline_name=pipeline_name), pipeline_name)
 
 
 def evict_before(before: datetime, *, pipeline_name: str = "", namespace: str = "") -> int:
     """Takes out the entries, of one pipeline or all, that were neither made nor used since `before`; returns how many."""
-    return unused_since(before, pipeline_name=pipeline_name, namespace=namespace).delete()[0]
+    return _evicted(unused_since(before, pipeline_name=pipeline_name, namespace=namespace), f"{pipeline_name or 'all'}, unused")
+
+
+def _evicted(rows: QuerySet[models.CacheEntry], which: str) -> int:
+    count = rows.delete()[0]
+    record(verb="evicted", what="cache", name=which, detail=f"{count} entries")
+    return count
 
 
 def unused_since(before: datetime, *, pipeline_name: str = "", namespace: str = "") -> QuerySet[models.CacheEntry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import transaction
 
+from access.services import record
 from runs import driver, models
 from runs.engine.advance import NotRetriable
 from runs.engine.model import LookedOver, State, Stop
@@ -36,6 +37,7 @@ def stop_run(run: models.Run, *, by: str = "", force: bool = False) -> None:
         row.stop, row.stopped_by = wanted.value, by
         row.save(update_fields=["stop", "stopped_by"])
         driver.drive(str(row.pk), LookedOver())
+        record(verb="stopped", what="run", name=f"{row.name} #{row.number}", detail="at once" if force else "", by=by)
     run.refresh_from_db()
 
 
@@ -53,6 +55,7 @@ def retry_run(run: models.Run, *, by: str = "") -> None:
         if said := removed_sentence(row, "artifacts"):
             raise NotRetriable(f"{said} It cannot go on without them: run it again.")
         driver.retry(str(run.pk), by=by)
+        record(verb="retried", what="run", name=f"{row.name} #{row.number}", by=by)
         models.Run.objects.filter(pk=run.pk).update(logs_removed_at=None, artifacts_removed_at=None)  # there will be new ones
     run.refresh_from_db()
 
@@ -65,6 +68,7 @@ def pause_run(run: models.Run, *, by: str = "") -> None:
         if row.paused:
             raise NotPausable(f"Run #{row.number} is paused already.")
         driver.set_paused(str(row.pk), True, by=by)
+        record(verb="paused", what="run", name=f"{row.name} #{row.number}", by=by)
     run.refresh_from_db()
 
 
@@ -76,6 +80,7 @@ def resume_run(run: models.Run, *, by: str = "") -> None:
         if not row.paused:
             raise NotPausable(f"Run #{row.number} is not paused.")
         driver.set_paused(str(row.pk), False, by=by)
+        record(verb="resumed", what="run", name=f"{row.name} #{row.number}", by=by)
     run.refresh_from_db()
 
 

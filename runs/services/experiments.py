@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
+from access.services import record
 from runs import models
 
 DEFAULT_EXPERIMENT = "Default"
@@ -41,18 +42,22 @@ def archive_experiment(experiment: models.Experiment) -> None:
     with transaction.atomic():
         models.Experiment.objects.filter(pk=experiment.pk).update(storage_state=models.StorageState.ARCHIVED)
         _runs_of(experiment).update(storage_state=models.StorageState.ARCHIVED)
+        record(verb="archived", what="experiment", name=experiment.name)
 
 
 def restore_experiment(experiment: models.Experiment) -> None:
     """Takes an experiment out of the archive; its runs stay there, as in KFP."""
     models.Experiment.objects.filter(pk=experiment.pk).update(storage_state=models.StorageState.AVAILABLE)
+    record(verb="restored", what="experiment", name=experiment.name)
 
 
 def delete_experiment(experiment: models.Experiment) -> None:
     """Deletes an experiment; its runs stay and keep its id. Raises DefaultExperimentStays."""
     if experiment.name == DEFAULT_EXPERIMENT:
         raise DefaultExperimentStays("The default experiment takes the runs that name none; it cannot be deleted.")
+    key = str(experiment.pk)
     experiment.delete()
+    record(verb="deleted", what="experiment", name=experiment.name, detail=key)
 
 
 def _runs_of(experiment: models.Experiment) -> QuerySet[models.Run]:

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from access.services import record
 from kfdash import outbox
 from pipelines.labels import tag_problems
 from pipelines.spec.problems import Refused
@@ -22,6 +23,7 @@ class ExperimentArchived(Exception):
 def archive_run(run: models.Run) -> None:
     """Puts a run into the archive; what it does goes on."""
     models.Run.objects.filter(pk=run.pk).update(storage_state=models.StorageState.ARCHIVED)
+    record(verb="archived", what="run", name=f"{run.name} #{run.number}")
 
 
 def restore_run(run: models.Run) -> None:
@@ -29,6 +31,7 @@ def restore_run(run: models.Run) -> None:
     if run.experiment and run.experiment.storage_state == models.StorageState.ARCHIVED:
         raise ExperimentArchived(f"Experiment {run.experiment.name!r} is archived: restore it first.")
     models.Run.objects.filter(pk=run.pk).update(storage_state=models.StorageState.AVAILABLE)
+    record(verb="restored", what="run", name=f"{run.name} #{run.number}")
 
 
 def set_run_tags(run: models.Run, tags: Mapping[str, str]) -> None:
@@ -61,4 +64,5 @@ def delete_run(run: models.Run) -> None:
         if own_folder.startswith(STORE):  # other runs that reused them must not count on them
             models.Artifact.objects.filter(run=run, uri__startswith=own_folder).update(gone_at=timezone.now())
         models.Run.objects.filter(pk=run.pk).delete()
+        record(verb="deleted", what="run", name=f"{run.name} #{run.number}", detail=run_id)
         outbox.enqueue("runs.jobs.remove_run", run_id, root, names)

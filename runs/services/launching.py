@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from access.services import record
 from kfdash import metrics, outbox
 from pipelines import specifications
 from pipelines.models import PipelineVersion, Specification
@@ -108,6 +109,7 @@ def launch_run(
         )
         models.Experiment.objects.filter(pk=experiment.pk).update(last_run_created_at=now)
         outbox.enqueue_drive(str(run.pk))
+        record(verb="launched", what="run", name=f"{run.name} #{run.number}", by=by)
         transaction.on_commit(metrics.LAUNCHED.inc)
     return run
 

@@ -11,6 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from kfdash import keyset
+from kfdash.rights import by
 from kfdash.words import counted
 from runs import services
 from runs.models import Experiment, Run, StorageState
@@ -50,7 +51,7 @@ def experiment_create(request: HttpRequest) -> HttpResponse:
     try:
         if not name or len(name) > 128:
             raise services.ExperimentExists("An experiment needs a name of at most 128 characters.")
-        experiment = services.create_experiment(name=name, description=description)
+        experiment = services.create_experiment(name=name, description=description, by=by(request))
     except services.ExperimentExists as error:
         fresh = {"name": name, "description": description, "error": str(error)}
         return render(request, "experiments/list.html", _list_context(request) | {"fresh": fresh})

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
+from kfdash.rights import by
 from kfdash.words import counted
 from pipelines.models import PipelineVersion
 from pipelines.spec.problems import Refused
@@ -33,7 +34,7 @@ def launch(request: HttpRequest, pipeline_id: uuid.UUID, version_id: uuid.UUID) 
         problem = ""
         if not form.faulty:
             try:
-                return redirect("run-detail", _launch(form, version).pk)
+                return redirect("run-detail", _launch(form, version, by(request)).pk)
             except services.ArgumentsRefused as refused:
                 _put_errors(form, refused.errors)
             except Refused as refused:
@@ -85,11 +86,11 @@ def _page(
     return render(request, "runs/launch.html", context)
 
 
-def _launch(form: forms.LaunchForm, version: PipelineVersion) -> Run:
+def _launch(form: forms.LaunchForm, version: PipelineVersion, by: str) -> Run:
     """Launches what the form says. Raises what `services` raise; then nothing was written."""
     experiment = None
     if form.experiment == "new":
-        experiment = services.create_experiment(name=form.new_experiment)
+        experiment = services.create_experiment(name=form.new_experiment, by=by)
     elif form.experiment:
         experiment = Experiment.objects.filter(pk=form.experiment).first()
     return services.launch_run(
@@ -101,6 +102,7 @@ def _launch(form: forms.LaunchForm, version: PipelineVersion) -> Run:
         cache=CacheUse(form.cache),
         tags=form.tag_values,
         pod_template=form.template,
+        by=by,
     )
 
 
