@@ -67,7 +67,7 @@ class Column:
 
     source: str
     kind: Kind = Kind.TEXT
-    nullable: bool = False  # a time that may not have happened yet: 1970
+    nullable: bool = False  # a time that may not have happened yet: 1970; an id that may be none: sorted as zeros
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 

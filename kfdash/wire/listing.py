@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet, Value
+from django.db.models import F, Model, Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Coalesce, Lower
 
 from kfdash.wire.errors import Malformed, invalid
@@ -191,5 +192,7 @@ def _is_computed(column: Column) -> bool:
 
 
 def _computed(column: Column) -> Any:
-    """What is sorted by where it is not the column itself: texts without regard to case, times that may be unset."""
+    """What is sorted by where it is not the column itself: texts without regard to case, times and ids that may be unset."""
+    if column.kind is Kind.ID:
+        return Coalesce(F(column.source), Value(uuid.UUID(int=0)), output_field=UUIDField())
     return Lower(F(column.source)) if column.kind is Kind.TEXT else Coalesce(F(column.source), Value(EPOCH))

@@ -60,8 +60,8 @@ OWN_RUNS = Listing(
         "state": Column("state"),
         "storage_state": Column("storage_state"),
         "experiment_id": Column("experiment_key", Kind.ID),
-        "pipeline_id": Column("pipeline_key", Kind.ID),
-        "origin_id": Column("origin_id", Kind.ID),
+        "pipeline_id": Column("pipeline_key", Kind.ID, nullable=True),
+        "origin_id": Column("origin_id", Kind.ID, nullable=True),
     },
     tagged=True,
 )

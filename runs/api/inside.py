@@ -43,7 +43,7 @@ ARTIFACTS = Listing(
     "Artifact",
     {
         "artifact_id": Column("id", Kind.NUMBER),
-        "run_id": Column("run_id", Kind.ID),
+        "run_id": Column("run_id", Kind.ID, nullable=True),
         "name": Column("name"),
         "type": Column("type"),
         "uri": Column("uri"),

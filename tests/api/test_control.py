@@ -142,6 +142,22 @@ def test_tags_are_set_and_runs_are_found_by_them(own: Api, django_assert_num_que
         names()
 
 
+@pytest.mark.parametrize("field", ["pipeline_id", "origin_id"])
+@pytest.mark.parametrize("direction", ["asc", "desc"])
+def test_a_list_sorted_by_what_some_runs_have_not_is_paged_to_its_end(own: Api, field: str, direction: str) -> None:
+    made = [launched(str(number)) for number in range(5)]
+    models.Run.objects.filter(pk__in=[run.pk for run in made[:2]]).update(pipeline_key=UNKNOWN, origin=made[4])
+    seen, token = [], ""
+    for _ in range(4):
+        status, answer = own.get("/runs", sort_by=f"{field} {direction}", page_size=2, page_token=token)
+        assert (status, answer["total_size"]) == (200, 5), answer
+        seen += [run["display_name"] for run in answer["runs"]]
+        if not (token := answer.get("next_page_token", "")):
+            break
+    assert sorted(seen) == list("01234")
+    assert sorted(seen[3:] if direction == "asc" else seen[:2]) == ["0", "1"]
+
+
 def test_many_runs_are_stopped_tagged_archived_and_deleted_at_once(own: Api) -> None:
     runs = [launched(), ended(launched())]
     ids = [str(run.pk) for run in runs]
