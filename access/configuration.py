@@ -8,6 +8,7 @@ KFDASH_SERVICE_ACCOUNTS   team-a/default=run, team-b/*=view
 from __future__ import annotations
 
 import fnmatch
+import importlib.util
 import ipaddress
 from collections.abc import Iterable
 from functools import cache
@@ -17,7 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kfdash.rights import Right
 
-MODES = ("accounts", "proxy")
+MODES = ("accounts", "oidc", "proxy")
 ANYBODY = "*"
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -38,10 +39,16 @@ def check() -> None:
             raise ImproperlyConfigured(
                 "KFDASH_AUTH=proxy needs KFDASH_PROXY_ADDRESSES: from which addresses the header is believed, such as 10.0.3.7."
             )
+    if mode == "oidc":
+        for name in ("ISSUER", "CLIENT_ID"):
+            if not getattr(settings, f"OIDC_{name}"):
+                raise ImproperlyConfigured(f"KFDASH_AUTH=oidc needs KFDASH_OIDC_{name}.")
+        if importlib.util.find_spec("authlib") is None:
+            raise ImproperlyConfigured("KFDASH_AUTH=oidc needs the extra: pip install 'kfdash[oidc]'.")
 
 
 def group_rights() -> dict[str, Right]:
-    """Right by group of the proxy; `*` stands for everybody. Empty: administrators give rights by hand."""
+    """Right by group of the provider or proxy; `*` stands for everybody. Empty: administrators give rights by hand."""
     return _rights("KFDASH_GROUP_RIGHTS", settings.GROUP_RIGHTS)
 
 

@@ -16,6 +16,7 @@ class Source(models.TextChoices):
     """Who says that somebody is who they say."""
 
     PASSWORD = "accounts", "password"
+    OIDC = "oidc", "OpenID Connect"
     PROXY = "proxy", "proxy"
 
 

@@ -144,7 +144,7 @@ def password_link(user: User, *, by: str) -> str:
 
 
 def known_person(*, source: Source, subject: str, name: str, email: str = "", right: Right | None, by_groups: bool) -> User:
-    """The account of somebody whom a proxy knows, made when they come first.
+    """The account of somebody whom a provider or a proxy knows, made when they come first.
 
     `right` is what their groups give; it is written where `by_groups`, else it is for a new account alone. A name that
     an account of another source has is not taken over: the newcomer gets one with the source behind it.

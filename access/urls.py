@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from access.views import account, entering, people
+from access.views import account, entering, people, provider
 
 urlpatterns: list[URLPattern] = [
     path("login/", entering.login, name="login"),
     path("logout/", entering.logout, name="logout"),
+    path("login/oidc/", provider.begin, name="oidc-begin"),
+    path("login/oidc/back/", provider.back, name="oidc-back"),
     path("password/forgot/", entering.forgot, name="password-forgot"),
     path("password/<str:key>/<str:token>/", entering.password_set, name="password-set"),
     path("account/", account.account, name="account"),

@@ -56,8 +56,8 @@ def check_address(host: str) -> None:
         if ipaddress.ip_address(host).is_loopback:
             return
     raise CannotStart(
-        f"{host} can be reached from other machines, and KFDASH_AUTH does not say who may come in. Set it to accounts or proxy "
-        "(docs/access.md), or leave --host out: on loopback nobody logs in."
+        f"{host} can be reached from other machines, and KFDASH_AUTH does not say who may come in. Set it to accounts, oidc or "
+        "proxy (docs/access.md), or leave --host out: on loopback nobody logs in."
     )
 
 

@@ -243,11 +243,18 @@ APPEND_SLASH = True
 
 # --- who is let in (docs/access.md) ---
 
-AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # accounts, proxy; empty: nobody logs in, on loopback alone
+AUTH = os.environ.get("KFDASH_AUTH", "").strip().lower()  # accounts, oidc, proxy; empty: nobody logs in, on loopback alone
 GROUP_RIGHTS = os.environ.get("KFDASH_GROUP_RIGHTS", "")  # ml-admins=administer, data=run, *=view
 PROXY_USER_HEADER = os.environ.get("KFDASH_PROXY_USER_HEADER", "")
 PROXY_GROUPS_HEADER = os.environ.get("KFDASH_PROXY_GROUPS_HEADER", "")
 PROXY_ADDRESSES = os.environ.get("KFDASH_PROXY_ADDRESSES", "")  # from where these headers, and X-Forwarded-For, are believed
+OIDC_ISSUER = os.environ.get("KFDASH_OIDC_ISSUER", "").rstrip("/")
+OIDC_CLIENT_ID = os.environ.get("KFDASH_OIDC_CLIENT_ID", "")
+OIDC_CLIENT_SECRET = os.environ.get("KFDASH_OIDC_CLIENT_SECRET", "")
+OIDC_SCOPES = os.environ.get("KFDASH_OIDC_SCOPES") or "openid profile email"
+OIDC_NAME_CLAIM = os.environ.get("KFDASH_OIDC_NAME_CLAIM") or "preferred_username"
+OIDC_GROUPS_CLAIM = os.environ.get("KFDASH_OIDC_GROUPS_CLAIM") or "groups"
+OIDC_TITLE = os.environ.get("KFDASH_OIDC_TITLE") or urlsplit(OIDC_ISSUER).hostname or ""  # on the button
 SERVICE_ACCOUNTS = os.environ.get("KFDASH_SERVICE_ACCOUNTS", "")  # team-a/default=run, team-b/*=view
 TOKEN_AUDIENCE = os.environ.get("KFDASH_TOKEN_AUDIENCE") or "pipelines.kubeflow.org"  # of service accounts' tokens
 SESSION_ENGINE = "access.sessions"

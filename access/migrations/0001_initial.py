@@ -44,7 +44,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='person', serialize=False, to=settings.AUTH_USER_MODEL)),
                 ('right', models.PositiveSmallIntegerField(choices=[(0, 'nothing'), (1, 'view'), (2, 'run'), (3, 'administer')], default=0)),
-                ('source', models.CharField(choices=[('accounts', 'password'), ('proxy', 'proxy')], default='accounts', max_length=16)),
+                ('source', models.CharField(choices=[('accounts', 'password'), ('oidc', 'OpenID Connect'), ('proxy', 'proxy')], default='accounts', max_length=16)),
                 ('subject', models.CharField(blank=True, default='', max_length=512)),
                 ('seen_at', models.DateTimeField(blank=True, null=True)),
             ],

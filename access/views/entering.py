@@ -49,6 +49,7 @@ def login(request: HttpRequest) -> HttpResponse:
             problem = " ".join(dict.fromkeys(str(error) for errors in form.errors.values() for error in errors))
     context = {
         "mode": settings.AUTH,
+        "provider": settings.OIDC_TITLE,
         "next": wanted,
         "name": request.POST.get("username", "")[:150],
         "problem": problem or visitor_of(request).refusal,

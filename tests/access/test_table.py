@@ -22,6 +22,8 @@ pytestmark = pytest.mark.django_db
 EVERYBODY = {
     "login/",
     "logout/",
+    "login/oidc/",
+    "login/oidc/back/",
     "password/forgot/",
     "password/<str:key>/<str:token>/",
     "apis/v1beta1/healthz",
