@@ -91,7 +91,7 @@ class Installed:
         self("scale", "deployment", "--all", "--replicas=0")
         for pod in objects("pods", "-n", self.namespace, "-l", "app.kubernetes.io/managed-by=kfdash"):
             self("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
-        kubectl("delete", "-k", str(self.folder), "--timeout=180s")
+        kubectl("delete", "-k", str(self.folder), "--ignore-not-found", "--timeout=180s")
 
     # --- what the cluster lacks ---
 
