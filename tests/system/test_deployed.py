@@ -1,0 +1,32 @@
+"""The dashboard and the alerts that ship name metrics that are in the table of the manual."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+
+import yaml
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+TABLE = {
+    name.removesuffix("_total") for name in re.findall(r"^\| `(kfdash_\w+)` ", (REPOSITORY / "docs/watch.md").read_text(), re.M)
+}
+
+
+def unknown(expression: str) -> set[str]:
+    """Metrics of an expression that are in no table."""
+    named = {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in re.findall(r"kfdash_\w+", expression)}
+    return named - TABLE
+
+
+def test_the_dashboard_shows_metrics_that_there_are() -> None:
+    panels = json.loads((REPOSITORY / "deploy/grafana/kfdash.json").read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    assert len(expressions) >= 12 and not unknown(" ".join(expressions)), unknown(" ".join(expressions))
+
+
+def test_alerts_ask_for_metrics_that_there_are() -> None:
+    [group] = yaml.safe_load((REPOSITORY / "deploy/prometheus/alerts.yaml").read_text())["groups"]
+    assert not unknown(" ".join(rule["expr"] for rule in group["rules"]))
+    assert all(rule["annotations"]["summary"] for rule in group["rules"])
