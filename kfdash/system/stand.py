@@ -43,7 +43,6 @@ class Stand:
     clocks: float | None
     resynced: datetime | None
     leader: Process | None
-    backup: datetime | None
 
     @property
     def mark(self) -> str:
@@ -83,7 +82,6 @@ def stand() -> Stand:
         clocks=max(_differences(database, redis_seen).values(), key=abs, default=None),
         resynced=_moment(leader.more.get("resynced")) if leader else None,
         leader=leader,
-        backup=_backup(),
     )
 
 
@@ -194,13 +192,6 @@ def _executor(leader: Process | None) -> str:
 
 def _moment(at: Any) -> datetime | None:
     return datetime.fromtimestamp(float(at), UTC) if at else None
-
-
-def _backup() -> datetime | None:
-    """When `kfdash backup` last made one of this data folder."""
-    with contextlib.suppress(OSError, ValueError):
-        return datetime.fromisoformat((settings.DATA_DIR / "last-backup").read_text().strip())
-    return None
 
 
 def _general(what: str) -> str:
