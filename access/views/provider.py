@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.html import format_html
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
@@ -26,15 +27,20 @@ _NO_RIGHT = "The provider knows you, but you have no right here yet. An administ
 @never_cache
 @require_POST
 def begin(request: HttpRequest) -> HttpResponse:
-    """Sends the browser to the provider."""
+    """Sends the browser to the provider.
+
+    By `Refresh`, not by a redirect: our content policy lets forms lead to this site alone, and browsers hold redirects to it.
+    """
     _refuse_others()
     request.session[_NEXT] = own_path(request.POST.get("next", ""))
     back = f"{settings.PUBLIC_URL or f'{request.scheme}://{request.get_host()}'}{reverse('oidc-back')}"
     try:
-        return oidc.provider().authorize_redirect(request, back)  # type: ignore[no-any-return]
+        address = oidc.provider().authorize_redirect(request, back)["Location"]
     except Exception as error:  # whatever the connection or the protocol raises
         log.warning("The provider %s cannot be asked (%s: %s).", settings.OIDC_ISSUER, type(error).__name__, error)
         return _problem(request, "The provider does not answer. Try again in a moment.", 502)
+    page = format_html('<!doctype html><title>Log in</title><a href="{}">To {}</a>', address, settings.OIDC_TITLE)
+    return HttpResponse(page, headers={"Refresh": f"0; url={address}"})
 
 
 @public

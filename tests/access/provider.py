@@ -25,6 +25,7 @@ class Provider:
         self.claims: dict[str, Any] = {}
         self.forge: dict[str, Any] = {}
         self.codes: dict[str, dict[str, str]] = {}
+        self.client = ""  # address of the installation that browsers are sent back to
 
     def __enter__(self) -> Provider:
         provider = self
@@ -33,6 +34,11 @@ class Provider:
             def log_message(self, *args: Any) -> None: ...
 
             def do_GET(self) -> None:
+                if urlsplit(self.path).path == "/authorize":
+                    self.send_response(302)
+                    self.send_header("Location", f"{provider.client}{provider.authorize(self.path)}")
+                    self.end_headers()
+                    return
                 known = {"/.well-known/openid-configuration": provider.document, "/keys": provider.keys}
                 self.answer(known[urlsplit(self.path).path]())
 
