@@ -5,8 +5,14 @@ from __future__ import annotations
 import json
 import pathlib
 import re
+from typing import Any
+from unittest import mock
+from unittest.mock import MagicMock
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from kfdash.system import numbers
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 TABLE = {
@@ -30,3 +36,16 @@ def test_alerts_ask_for_metrics_that_there_are() -> None:
     [group] = yaml.safe_load((REPOSITORY / "deploy/prometheus/alerts.yaml").read_text())["groups"]
     assert not unknown(" ".join(rule["expr"] for rule in group["rules"]))
     assert all(rule["annotations"]["summary"] for rule in group["rules"])
+
+
+def test_the_manual_lists_exactly_the_metrics_that_are_exported() -> None:
+    seen: Any = MagicMock(due=0, oldest_due=0, put_off=0, bytes=0, connections=0, most_connections=0, waiting_migrations=0)
+    seen.runs, seen.attempts, seen.queues = {}, {}, ()
+    seen.runs_with_facts = seen.memory = seen.limit = 0
+    seen.heard.processes = ()
+    with mock.patch.object(numbers, "looks") as looks:
+        for look in (looks.database, looks.redis_server):
+            look.seen.return_value.value = seen
+        looks.disk.seen.return_value.value = ()
+        families = text_string_to_metric_families(numbers.text(shared=True).decode())
+    assert {family.name for family in families if family.name.startswith("kfdash_")} == TABLE
