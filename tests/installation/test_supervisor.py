@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -116,9 +117,18 @@ def test_any_loopback_address_will_do(tmp_path: pathlib.Path) -> None:
         assert page(installation.address) == 200
 
 
-def test_saying_who_lets_people_in_is_not_enough_yet(tmp_path: pathlib.Path) -> None:
-    sentence = Installation(tmp_path / "data", KFDASH_AUTH="accounts").refused("--host", "0.0.0.0")
-    assert "accounts" in sentence
+def test_where_people_log_in_other_addresses_are_served_and_strangers_led_to_the_door(tmp_path: pathlib.Path) -> None:
+    with Installation(
+        tmp_path / "data", KFDASH_AUTH="accounts", KFDASH_HOST="0.0.0.0", KFDASH_ALLOWED_HOSTS="127.0.0.1"
+    ) as installation:
+        address = f"http://127.0.0.1:{urlsplit(installation.address).port}"
+        with urllib.request.urlopen(f"{address}/runs/") as answer:
+            assert answer.url == f"{address}/login/?next=%2Fruns%2F"
+
+
+def test_a_way_to_log_in_that_there_is_not_is_named(tmp_path: pathlib.Path) -> None:
+    sentence = Installation(tmp_path / "data", KFDASH_AUTH="magic").refused("--host", "0.0.0.0")
+    assert "KFDASH_AUTH is 'magic'" in sentence and "accounts" in sentence
 
 
 def test_a_port_that_cannot_be_is_named(tmp_path: pathlib.Path) -> None:
