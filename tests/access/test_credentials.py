@@ -14,17 +14,16 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.test import Client
 from django.utils import timezone
 
 from access import configuration, services
-from access.models import Entry, Person, Token
+from access.models import Entry, Token
 from kfdash import alone
 from kfdash.rights import Right
 from runs.intake.rights import claims_of
 from runs.intake.wire import Refused
 from runs.launcher.tokens import Claims, issue
-from tests.access.people import HOST, PASSWORD, browser, person, program, token
+from tests.access.people import PASSWORD, browser, person, program, token
 from tests.conftest import REPOSITORY
 
 pytestmark = pytest.mark.django_db
@@ -119,52 +118,7 @@ def test_pages_and_pods_refuse_each_others_tokens(settings: Any) -> None:
     assert refused.value.status == 401
 
 
-# --- behind a proxy ---
-
-
-@pytest.fixture
-def proxy(settings: Any) -> None:
-    """A proxy at 10.0.0.0/8 says who somebody is."""
-    settings.AUTH, settings.PROXY_ADDRESSES = "proxy", "10.0.0.0/8"
-    settings.PROXY_USER_HEADER, settings.PROXY_GROUPS_HEADER = "X-Remote-User", "X-Remote-Groups"
-    settings.GROUP_RIGHTS = "admins=administer, data=run"
-
-
-def through(address: str, name: str = "ann", groups: str = "data") -> Any:
-    """What the page of the account answers through a proxy at this address."""
-    headers = {**HOST, "x-remote-user": name, "x-remote-groups": groups}
-    return Client(raise_request_exception=False, headers=headers).get("/account/", REMOTE_ADDR=address)
-
-
-@pytest.mark.usefixtures("proxy")
-def test_the_proxys_header_is_believed_from_the_proxy_and_its_groups_give_rights() -> None:
-    assert through("10.1.2.3").status_code == 200
-    assert Person.objects.get(subject="ann").right == Right.RUN
-    assert through("::ffff:10.1.2.3", groups="other,admins").status_code == 200
-    assert Person.objects.get(subject="ann").right == Right.ADMINISTER
-    assert through("10.1.2.3", groups="other").status_code == 302  # no group of theirs has a right any more
-    assert get_user_model().objects.count() == 1
-
-
-@pytest.mark.usefixtures("proxy")
-@pytest.mark.parametrize("address", ["192.0.2.7", "127.0.0.1", "::1", "", "10.1.2.3, 192.0.2.7"])
-def test_a_forged_header_makes_nobody_of_anybody(address: str) -> None:
-    assert through(address).status_code == 302
-    assert not get_user_model().objects.exists()
-    text = token(Right.VIEW)
-    forged = Client(raise_request_exception=False, headers={**HOST, "x-remote-user": "ann", "authorization": f"Bearer {text}"})
-    assert forged.get(API, REMOTE_ADDR=address).status_code == 401
-
-
-@pytest.mark.usefixtures("proxy")
-@pytest.mark.parametrize("name", ["ann,root", "x" * 200, "a\x00b", "a\nb"])
-def test_a_header_that_names_nobody_or_several_is_refused(name: str) -> None:
-    assert through("10.1.2.3", name).status_code == 302
-
-
-def test_the_header_is_nothing_where_no_proxy_is_asked(settings: Any) -> None:
-    settings.PROXY_USER_HEADER, settings.PROXY_ADDRESSES = "X-Remote-User", "10.0.0.0/8"
-    assert through("10.1.2.3").status_code == 302
+# --- settings ---
 
 
 @pytest.mark.parametrize(
