@@ -50,6 +50,7 @@ def _launch(page: Page, hello: pathlib.Path, name: str) -> None:
     page.wait_for_url(VERSION_PAGE)
     page.get_by_role("link", name="Launch").click()
     page.get_by_label("Name", exact=True).fill(name)
+    page.wait_for_load_state()  # keys are heard from then on
     page.keyboard.press("Control+Enter")
     page.wait_for_url(RUN_PAGE)
 
