@@ -8,7 +8,7 @@ import os
 import pathlib
 import secrets
 import tempfile
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -195,8 +195,20 @@ TEMPLATES = [
 ]
 
 
+_UNANSWERED = {  # after how long a PostgreSQL whose machine is gone without a word counts as away, in seconds
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,  # milliseconds
+}
+
+
 def _database(url: str) -> dict[str, object]:
-    """SQLite in the data folder, or the PostgreSQL server of KFDASH_DATABASE_URL (`postgresql://user:password@host/name`)."""
+    """SQLite in the data folder, or the PostgreSQL server of KFDASH_DATABASE_URL (`postgresql://user:password@host/name`).
+
+    What stands behind a question mark there are parameters of libpq, such as `sslmode=verify-full` or `connect_timeout=10`.
+    """
     if not url:
         return {
             "ENGINE": "django.db.backends.sqlite3",
@@ -213,10 +225,11 @@ def _database(url: str) -> dict[str, object]:
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": parts.path.strip("/"),
-        "USER": parts.username or "",
-        "PASSWORD": parts.password or "",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": parts.port or "",
+        "OPTIONS": {**_UNANSWERED, **dict(parse_qsl(parts.query))},
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }

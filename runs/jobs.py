@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import redis
 from celery import Task, shared_task
-from django.db import OperationalError, close_old_connections
+from django.db import Error as DatabaseError
 
-from kfdash import logcontext, metrics, outbox, trouble
+from kfdash import logcontext, metrics, outage, outbox, trouble
 from runs import claims, dispatch, driver, importing, removal, vanished
 from runs.facts import decode
 from runs.retention import passes
@@ -30,10 +30,12 @@ def _patience(what: str) -> Iterator[None]:
     """Says in one line what could not be done because database or Redis are away or full; the tick has it done again."""
     try:
         yield
-    except (OperationalError, redis.RedisError, outbox.NotHandedOver) as error:
+    except (DatabaseError, redis.RedisError, outbox.NotHandedOver) as error:
+        if isinstance(error, DatabaseError) and not outage.of_database(error):
+            raise  # a mistake of ours
         trouble.met(error)
         _say(what, str(error))
-        close_old_connections()
+        outage.let_go()
 
 
 def _say(what: str, why: str) -> None:
@@ -54,12 +56,12 @@ def drive_run(run_id: str) -> None:
         try:
             with metrics.DRIVES.time():
                 driver.drive(run_id, *[decode(fact) for fact in taken.facts])
-        except OperationalError:  # the database is locked, full or away
-            outbox.give_back(taken)
-            raise
-        except Exception as mistake:  # of ours; it would come again with these facts each time
-            outbox.settle(taken)
-            _mistaken(run_id, mistake)
+        except Exception as error:
+            if outage.of_database(error):  # locked, full, read-only or away
+                outbox.give_back(taken)
+                raise
+            outbox.settle(taken)  # a mistake of ours; it would come again with these facts each time
+            _mistaken(run_id, error)
             raise
         outbox.settle(taken)
         _mistakes.pop(run_id, None)

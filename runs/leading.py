@@ -17,10 +17,11 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import Error as DatabaseError
-from django.db import close_old_connections, connection
+from django.db import connection
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from kfdash import outage
 from runs.models import Lease
 
 log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class Lead:
                 if not told:
                     log.warning("The lease of %s cannot be looked at (%s); nobody leads until it can.", self.name, error)
                 told = True
-                close_old_connections()
+                outage.let_go()
             if not self.holds():
                 self._ours.clear()
             stop.wait(self.lasts / (4 if self.holds() and not told else 10))

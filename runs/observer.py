@@ -16,11 +16,10 @@ from typing import Any
 
 import redis
 from django.db import Error as DatabaseError
-from django.db import close_old_connections
 from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
-from kfdash import logcontext, metrics, outbox, pulse, trouble
+from kfdash import logcontext, metrics, outage, outbox, pulse, trouble
 from runs import logs, models
 from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
@@ -307,5 +306,5 @@ def _guarded(look: Any) -> None:
     except (ExecutorUnavailable, DatabaseError, redis.RedisError, outbox.NotHandedOver) as error:
         trouble.met(error)
         log.warning("The tick could not be carried out (%s: %s); it is tried again.", type(error).__name__, error)
-        close_old_connections()
+        outage.let_go()
         time.sleep(0.5)

@@ -39,7 +39,7 @@ class Look(Generic[T]):
         self.what, self.subject, self._ask, self._keep, self._patience = what, subject, ask, keep, patience
         self._lock = threading.Lock()
         self._seen: Seen[T] | None = None
-        self._at = 0.0
+        self._at = -keep
         self._asking: threading.Event | None = None
         self._since = 0.0
 
@@ -63,6 +63,11 @@ class Look(Generic[T]):
             if self._asking is not None and time.monotonic() - self._since > self._patience:
                 return Seen(None, (Finding(self.what, f"{self.subject} does not answer.", ok=False),))
             return self._seen
+
+    def outdate(self) -> None:
+        """The last answer is known to be true no more: the next one who wants to know asks anew."""
+        with self._lock:
+            self._at = -self._keep
 
     def older(self, seconds: float) -> bool:
         """Whether there is no answer yet, or one older than that."""

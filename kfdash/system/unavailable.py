@@ -15,7 +15,7 @@ from django.views.defaults import server_error
 
 from kfdash import outage, rights, trouble
 from kfdash.rights import Right
-from kfdash.system import stand
+from kfdash.system import looks, stand
 from kfdash.wire.errors import Code, WireError
 
 _AGAIN = {"Retry-After": "5"}
@@ -41,12 +41,19 @@ def broken(request: HttpRequest) -> HttpResponse:
     return (_answer(request, error) if isinstance(error, Exception) else None) or server_error(request)
 
 
+def met(error: Exception) -> None:
+    """A view met this: it is counted and told of, and what System knew of it is asked for anew."""
+    trouble.met(error)
+    outage.let_go()
+    (looks.database if outage.of_database(error) else looks.redis_server).outdate()
+
+
 def _answer(request: HttpRequest, error: Exception) -> HttpResponse | None:
     """503 with what is known of it; None for a mistake of our own."""
     if not (sentence := outage.sentence(error)):
         trouble.met(error, "mistake")
         return None
-    trouble.met(error)
+    met(error)
     if rights.is_api(request.path):
         body = WireError(Code.UNAVAILABLE, f"Service unavailable: {sentence}").body()
         return HttpResponse(json.dumps(body), status=503, headers=_AGAIN, content_type="application/json")

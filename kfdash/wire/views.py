@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
@@ -23,7 +22,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from kfdash import __version__, outage
+from kfdash import __version__, outage, trouble
 from kfdash.rights import public
 from kfdash.wire.describing import OperationSchema
 from kfdash.wire.errors import HTTP_STATUS, Code, Malformed, NoSuchMethod, WireError
@@ -61,9 +60,11 @@ def _as_wire_error(error: Exception) -> WireError | None:
             return Malformed("The request's body is too large: at most 32 MiB are taken.")
         case exceptions.APIException():
             return Malformed(str(error.detail))
-        case OperationalError():
-            log.warning("The database does not answer: %s", error)
-            return WireError(Code.UNAVAILABLE, f"Service unavailable: {outage.sentence(error)}")
+    if sentence := outage.sentence(error):
+        trouble.met(error)
+        log.warning("%s (%s)", sentence, error)
+        outage.let_go()
+        return WireError(Code.UNAVAILABLE, f"Service unavailable: {sentence}")
     return None
 
 
