@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import pathlib
 import random
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 
 from tests.chaos.round import Settings, play
 from tests.chaos.weakened import SAFEGUARDS
+from tests.servers import NoServer, postgresql
 
 _ROOM = 400  # MiB of the small disk
 
@@ -68,24 +68,11 @@ def database(name: str, folder: pathlib.Path) -> Iterator[str]:
     if name != "postgresql":
         yield "" if name == "sqlite" else name
         return
-    programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), key=lambda path: int(path.parts[-3]))
-    program = str(programs[-1]) if programs else shutil.which("pg_ctl")
-    if program is None:
-        sys.exit("There is no PostgreSQL server here; install one, or say --database postgresql://….")
-    where, port = folder / "postgresql", 50_000 + os.getpid() % 10_000
-    where.mkdir()
-    as_postgres: list[str] = []
-    if os.getuid() == 0:
-        shutil.chown(where, "postgres")
-        as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    control = [*as_postgres, program, "-D", str(where / "data")]
-    subprocess.run([*control, "init", "-s", "-o", "-A trust -U kfdash -E UTF8"], check=True, cwd=where)
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories="
-    subprocess.run([*control, "start", "-w", "-s", "-l", str(where / "log"), "-o", options], check=True, cwd=where)
     try:
-        yield f"postgresql://kfdash@127.0.0.1:{port}/postgres"
-    finally:
-        subprocess.run([*control, "stop", "-m", "immediate", "-s"], check=True, cwd=where)
+        with postgresql(folder) as server:
+            yield server.url
+    except NoServer as error:
+        sys.exit(f"{error} Or say --database postgresql://….")
 
 
 if __name__ == "__main__":
