@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -33,6 +33,9 @@ SERVICES = {  # port of the Service, port of its pods
     "ml-pipeline": (8888, 8888),
 }
 DEPLOYMENTS = ("kfdash-web", "kfdash-worker", "kfdash-io", "kfdash-observer")
+CLAIMS = ("kfdash-shared", "data-kfdash-postgresql-0")
+COMPONENTS = ("pod-template", "service-account-tokens")
+STANDARD = {"pod-security.kubernetes.io/enforce": "restricted"}
 
 Json = Any
 
@@ -67,11 +70,12 @@ class Installed:
         if self.bare:
             kubectl("create", "namespace", self.namespace)
             self._stand_in_for_services()
+            self._open_volumes()
         self.apply()
         self.wait(seconds)
 
     def apply(self) -> None:
-        """`kubectl apply -k`, as the manual says, of `start` with what this cluster needs."""
+        """`kubectl apply -k`, as the manual says: `start` and components, in a restricted namespace; what this cluster needs."""
         (self.folder / "kustomization.yaml").write_text(yaml.safe_dump(self._overlay()))
         kubectl("apply", "-k", str(self.folder))
 
@@ -101,16 +105,18 @@ class Installed:
         if STAND_INS:
             stand_in, _, its_tag = STAND_INS.rpartition(":")
             images += [{"name": one, "newName": stand_in, "newTag": its_tag} for one in ("postgres", "valkey/valkey")]
-        settings = dict(self.settings)
-        patches: list[Json] = []
+        settings = {"KFDASH_SERVICE_ACCOUNTS": f"{self.namespace}/runner=run, {self.namespace}/watcher=view", **self.settings}
+        deploy = os.path.relpath(REPOSITORY / "deploy", self.folder.resolve())
+        patches: list[Json] = [_labelled(STANDARD), _renamed(f"kfdash-token-reviews-{self.namespace}")]
         if self.bare:
             settings |= self._api_server() | {"KFDASH_LAUNCHER_URL": f"http://{self.services}:8001"}
-            patches = self._for_a_bare_node()
+            patches += self._for_a_bare_node()
         return {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
             "kind": "Kustomization",
             "namespace": self.namespace,
-            "resources": [os.path.relpath(REPOSITORY / "deploy/overlays/start", self.folder.resolve())],
+            "resources": [f"{deploy}/overlays/start"],
+            "components": [f"{deploy}/components/{name}" for name in COMPONENTS],
             "images": images,
             "configMapGenerator": [
                 {"name": "kfdash-settings", "behavior": "merge", "literals": [f"{key}={value}" for key, value in settings.items()]}
@@ -129,13 +135,6 @@ class Installed:
     def _for_a_bare_node(self) -> list[Json]:
         aliases = [{"ip": self.services, "hostnames": list(SERVICES)}]
         environment = [{"name": key, "value": value} for key, value in self._api_server().items()]
-        root = {"runAsUser": 0, "runAsNonRoot": False}
-
-        def opened(place: str, volume: str) -> Json:
-            """Volumes here are folders of the node, and belong to its root."""
-            mounts = [{"name": volume, "mountPath": place}]
-            command = ["sh", "-c", f"chmod 0777 {place}"]
-            return {"name": "opened", "image": self.image, "command": command, "securityContext": root, "volumeMounts": mounts}
 
         def patch(kind: str, name: str, spec: Json) -> Json:
             body = {"apiVersion": "any", "kind": "any", "metadata": {"name": "any"}, "spec": {"template": {"spec": spec}}}
@@ -166,14 +165,31 @@ class Installed:
             patch("Deployment", ".*", {"hostAliases": aliases}),
             patch("Job", "kfdash-migrate", {"hostAliases": aliases}),
             patch("Job", "kfdash-secrets", secrets),
-            patch("Deployment", "kfdash-(web|io|observer)", {"initContainers": [opened("/var/lib/kfdash", "shared")]}),
-            patch("StatefulSet", "kfdash-postgresql", {"initContainers": [opened("/var/lib/postgresql/data", "data")]}),
             {"target": {"kind": "PersistentVolumeClaim", "name": "kfdash-shared"}, "patch": claims("/spec", "1Gi")},
             {
                 "target": {"kind": "StatefulSet", "name": "kfdash-postgresql"},
                 "patch": claims("/spec/volumeClaimTemplates/0/spec", "1Gi"),
             },
         ]
+
+    def _open_volumes(self) -> None:
+        """Makes the claims beforehand: volumes here are folders of the node, and belong to its root."""
+        asked = {"accessModes": ["ReadWriteOnce"], "storageClassName": "standard", "resources": {"requests": {"storage": "1Gi"}}}
+        claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "spec": asked}
+        claims = [{**claim, "metadata": {"name": name}} for name in CLAIMS]
+        container = {
+            "name": "opened",
+            "image": self.image,
+            "command": ["sh", "-c", "chmod 0777 /volumes/*"],
+            "securityContext": {"runAsUser": 0},
+            "volumeMounts": [{"name": name, "mountPath": f"/volumes/{name}"} for name in CLAIMS],
+        }
+        volumes = [{"name": name, "persistentVolumeClaim": {"claimName": name}} for name in CLAIMS]
+        spec = {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "opened"}, "spec": spec}
+        self("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*claims, pod]}))
+        self("wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/opened", "--timeout=120s")
+        self("delete", "pod", "opened")
 
     def _stand_in_for_services(self) -> None:
         account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "forwarder"}}
@@ -222,6 +238,36 @@ class Installed:
         more = f",app.kubernetes.io/component={component}" if component else ""
         return objects("pods", "-n", self.namespace, "-l", f"app.kubernetes.io/part-of=kfdash{more}")
 
+    def asked_by_pods(self, accounts: Sequence[str]) -> dict[str, Json]:
+        """What kfdash answers to pods with these service accounts: the output of asking.py in each."""
+        pods = {account: self._asking(account) for account in accounts}
+        made = [{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}} for account in accounts]
+        self("apply", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": [*made, *pods.values()]}))
+        names = {account: pod["metadata"]["name"] for account, pod in pods.items()}
+        ended = [f"pod/{name}" for name in names.values()]
+        self("wait", "--for=jsonpath={.status.phase}=Succeeded", *ended, "--timeout=120s")
+        return {account: json.loads(self("logs", name)) for account, name in names.items()}
+
+    def _asking(self, account: str) -> Json:
+        projected = {"serviceAccountToken": {"path": "token", "audience": "pipelines.kubeflow.org"}}
+        container = {
+            "name": "main",
+            "image": self.image,
+            "command": ["python3", "-c", (HERE / "asking.py").read_text(), "http://ml-pipeline:8888"],
+            "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+            "volumeMounts": [{"name": "kfp", "mountPath": "/var/run/secrets/kubeflow/pipelines", "readOnly": True}],
+        }
+        user = {"runAsUser": 1000, "runAsNonRoot": True, "fsGroup": 1000, "seccompProfile": {"type": "RuntimeDefault"}}
+        spec = {
+            "serviceAccountName": account,
+            "restartPolicy": "Never",
+            "securityContext": user,
+            "hostAliases": [{"ip": self.services, "hostnames": list(SERVICES)}] if self.bare else [],
+            "containers": [container],
+            "volumes": [{"name": "kfp", "projected": {"sources": [projected]}}],
+        }
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"asking-as-{account}"}, "spec": spec}
+
     @contextlib.contextmanager
     def forwarded(self) -> Iterator[str]:
         """The address of the pages on this machine, by `kubectl port-forward`, taken up again where it breaks off."""
@@ -236,6 +282,17 @@ class Installed:
         finally:
             os.killpg(loop.pid, 9)
             loop.wait()
+
+
+def _labelled(labels: Mapping[str, str]) -> Json:
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "any", "labels": dict(labels)}}
+    return {"target": {"kind": "Namespace"}, "patch": yaml.safe_dump(body)}
+
+
+def _renamed(name: str) -> Json:
+    """What is outside of the namespace, for others on this cluster may have theirs."""
+    body = [{"op": "replace", "path": "/metadata/name", "value": name}]
+    return {"target": {"kind": "ClusterRole.*"}, "patch": yaml.safe_dump(body)}
 
 
 def _listens(port: int) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 from kfp import compiler
 from kfp.client import Client
 from playwright.sync_api import Page, expect, sync_playwright
@@ -17,6 +19,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 from tests.browser.conftest import FLAGS, NAMES
 from tests.kubernetes.deploy.chain import chain
 from tests.kubernetes.deploy.installed import DEPLOYMENTS, STAND_INS, Installed, objects
+from tests.kubernetes.gallery.exhibits import Exhibit
 from tests.running import wait_for
 
 pytestmark = pytest.mark.kubernetes
@@ -118,6 +121,27 @@ def test_a_pipeline_is_uploaded_launched_and_watched_in_the_browser(installed: I
         page.wait_for_url("**/runs/*/")
         expect(page).to_have_title(re.compile("^Succeeded"), timeout=_WITHIN * 1000)
         browser.close()
+
+
+def test_pods_come_in_by_their_service_account(installed: Installed) -> None:
+    said = installed.asked_by_pods(["runner", "watcher", "stranger"])
+    for one in said.values():
+        assert one["with the cluster's token"][0] == one["with a token that was changed"][0] == one["without a token"][0] == 401
+        assert "another audience (pipelines.kubeflow.org)" in one["with the cluster's token"][1]
+    statuses = {account: (one["reads"][0], one["makes"][0]) for account, one in said.items()}
+    assert statuses == {"runner": (200, 200), "watcher": (200, 403), "stranger": (401, 401)}
+    assert f"{installed.namespace}/stranger has no right" in said["stranger"]["reads"][1]
+
+
+def test_a_step_that_would_be_root_is_refused_by_a_restricted_namespace(client: Client, tmp_path: pathlib.Path) -> None:
+    root = Exhibit("", command=("id", "-u"), platform={"securityContext": {"runAsUser": "0"}}).package("root")
+    (tmp_path / "root.yaml").write_text(yaml.safe_dump_all([root["pipeline_spec"], root["platform_spec"]]))
+    run = client.create_run_from_pipeline_package(str(tmp_path / "root.yaml")).run_id
+    assert wait_for(lambda: state(client, run) == "FAILED", _WITHIN)
+    details = client.get_run(run).run_details.task_details
+    said = " ".join(str(task.error.message) for task in details if task.error)
+    assert "Refused by the namespace: the pod breaks its security standard 'restricted' (runAsUser=0)." in said
+    assert "Set the step's security context" in said
 
 
 def test_a_rolling_restart_in_the_middle_of_a_run_loses_nothing(installed: Installed, client: Client, package: str) -> None:

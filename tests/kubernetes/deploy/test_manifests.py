@@ -132,7 +132,7 @@ def test_an_installation_with_a_database_of_its_own_spreads_over_nodes(tmp_path:
     assert secret in yaml.safe_dump(of(objects, "Deployment", "kfdash-web"))
 
 
-@pytest.mark.parametrize("component", ["ingress", "node-names", "service-account-tokens"])
+@pytest.mark.parametrize("component", ["ingress", "node-names", "pod-template", "service-account-tokens"])
 def test_every_component_can_be_added(tmp_path: pathlib.Path, component: str, start: list[Json]) -> None:
     root = os.path.relpath(REPOSITORY / "deploy", tmp_path.resolve())
     overlay = {"resources": [f"{root}/overlays/start"], "components": [f"{root}/components/{component}"], "namespace": "other"}
