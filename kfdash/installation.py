@@ -10,18 +10,24 @@ import ipaddress
 import json
 import os
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connection, connections
+from django.db import DatabaseError, OperationalError, connection, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from kfdash import callback, doctor
+from kfdash import callback, doctor, processes
+from kfdash.words import duration
 
 _MIGRATING = 0x6B66646173680001  # the number of PostgreSQL's advisory lock
+_LOCKS_WITHIN = 3  # seconds that a statement of a migration waits for a lock: meanwhile whoever comes after it waits, too
+_TRY_FOR = 600.0  # seconds for which a migration that does not get its locks is tried again
+_PAUSE = 2.0  # seconds that others get in between
+_NO_LOCK = "55P03"  # PostgreSQL's code for a lock that was not had in time
 _WAIT_FOR_REMAINS = 30.0  # seconds: the host of steps may need fifteen to end them, on a busy machine longer
 
 
@@ -137,7 +143,7 @@ class Lock:
         deadline = time.monotonic() + _WAIT_FOR_REMAINS
         while not self._take():
             holder = self._read()
-            if _lives(holder.get("pid")) or time.monotonic() > deadline:
+            if processes.lives(holder.get("pid")) or time.monotonic() > deadline:
                 raise CannotStart(self._sentence(holder))
             time.sleep(0.05)
         self.tell()
@@ -161,25 +167,13 @@ class Lock:
             return {}
 
     def _sentence(self, holder: dict[str, Any]) -> str:
-        if not _lives(holder.get("pid")):
+        if not processes.lives(holder.get("pid")):
             return f"Parts of a kfdash that was ended are still running on {settings.DATA_DIR}. Try again in a moment."
         where = f" at {holder['address']}" if "address" in holder else ""
         return (
             f"kfdash already runs on {settings.DATA_DIR}{where} (process {holder['pid']}). "
             "Stop that one first, or choose another folder with --data-dir."
         )
-
-
-def _lives(pid: int | None) -> bool:
-    if not pid:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def migrate() -> None:
@@ -191,15 +185,51 @@ def migrate() -> None:
     try:
         if _waiting():
             with _one_at_a_time():
-                if _waiting():
-                    call_command("migrate", interactive=False, verbosity=1, no_color=True, stdout=told)
+                _apply(told)
     except DatabaseError as error:
         reason = str(error).strip()
-        raise CannotStart(_failed(told.getvalue(), reason) or f"The database cannot be used: {reason}") from None
+        raise CannotStart(_failed(told, reason) or f"The database cannot be used: {reason}") from None
     except Exception as error:
-        raise CannotStart(_failed(told.getvalue(), str(error)) or f"The tables cannot be brought up to date: {error!r}") from error
+        raise CannotStart(_failed(told, str(error)) or f"The tables cannot be brought up to date: {error!r}") from error
     finally:
         connections.close_all()
+
+
+def _apply(told: io.StringIO) -> None:
+    """Applies what waits. Where others hold locks that it needs it lets them go on, and tries again. Raises DatabaseError."""
+    until = time.monotonic() + _TRY_FOR
+    while _waiting():
+        if connection.vendor == "postgresql":
+            _ask(f"SET lock_timeout = '{_LOCKS_WITHIN}s'")
+        try:
+            call_command("migrate", interactive=False, verbosity=1, no_color=True, stdout=told)
+        except OperationalError as error:
+            if getattr(error.__cause__, "sqlstate", "") != _NO_LOCK or time.monotonic() > until:
+                raise
+            print(
+                f"waiting: {_last_told(told) or 'A migration'} needs a lock that others hold{_oldest_transaction()}.",
+                file=sys.stderr,
+                flush=True,
+            )
+            time.sleep(_PAUSE)
+
+
+def _oldest_transaction() -> str:
+    """Whose it probably is, and how it is ended."""
+    found = _ask(
+        "SELECT pid, extract(epoch FROM clock_timestamp() - xact_start) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start IS NOT NULL ORDER BY xact_start LIMIT 1"
+    )
+    if not found:
+        return ""
+    pid, seconds = found[0]
+    return f"; the oldest transaction is {duration(float(seconds))} old: SELECT pg_terminate_backend({pid}) ends it"
+
+
+def _ask(statement: str) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []
 
 
 def _waiting() -> bool:
@@ -219,18 +249,20 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def _locked() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_MIGRATING])
-        return bool(cursor.fetchone()[0])
+    return bool(_ask(f"SELECT pg_try_advisory_lock({_MIGRATING})")[0][0])
 
 
-def _failed(told: str, reason: str) -> str:
-    """What is said of a migration that failed, by what Django had told so far; empty where it failed before the first."""
-    last = told.strip().rpartition("\n")[2].strip()
-    if not last.startswith("Applying ") or last.endswith("OK"):
+def _last_told(told: io.StringIO) -> str:
+    """The migration that was begun last, by what Django told; empty where none was."""
+    last = told.getvalue().strip().rpartition("\n")[2].strip()
+    return "" if not last.startswith("Applying ") or last.endswith("OK") else f"The migration {last.split()[1].rstrip('.')}"
+
+
+def _failed(told: io.StringIO, reason: str) -> str:
+    """What is said of a migration that failed; empty where it failed before the first."""
+    if not (name := _last_told(told)):
         return ""
-    name = last.removeprefix("Applying ").rstrip(".")
     return (
-        f"The migration {name} failed: {' '.join(reason.split())}. Those before it stay, and kfdash of the version before goes on "
+        f"{name} failed: {' '.join(reason.split()).rstrip('.')}. Those before it stay, and kfdash of the version before goes on "
         "with them. When the reason is mended, migrate again."
     )

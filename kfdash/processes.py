@@ -28,6 +28,27 @@ if LINUX:
     _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def lives(pid: int | None) -> bool:
+    """Whether it runs; what has ended and was not waited for yet does not."""
+    if not pid:
+        return False
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except FileNotFoundError:
+        if os.path.exists("/proc/self/stat"):
+            return False
+    except OSError:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def fork(name: str, serve: Callable[[], None], close: Sequence[int]) -> int:
     """A child that runs `serve` and then ends; its pid. Linux only: there the kernel ends it with its parent.
 

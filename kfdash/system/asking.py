@@ -64,6 +64,11 @@ class Look(Generic[T]):
                 return Seen(None, (Finding(self.what, f"{self.subject} does not answer.", ok=False),))
             return self._seen
 
+    def hangs(self) -> bool:
+        """Whether somebody asked and it has not answered for longer than anybody waits. Asks nothing itself."""
+        with self._lock:
+            return self._asking is not None and time.monotonic() - self._since > self._patience
+
     def outdate(self) -> None:
         """The last answer is known to be true no more: the next one who wants to know asks anew."""
         with self._lock:

@@ -55,6 +55,7 @@ class DatabaseSeen:
     attempts: Mapping[str, int] = field(default_factory=dict)
     leader: str = ""
     leads_until: datetime | None = None
+    read_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def _waiting_migrations() -> int:
 
 
 def _read_database() -> DatabaseSeen:
-    ahead, size_now, open_now, most = _of_server()
+    ahead, size_now, open_now, most, read_only = _of_server()
     now = timezone.now()
     waiting = Order.objects.filter(carried_out_at=None)
     due = list(waiting.filter(due__lte=now).order_by("due").values_list("due", flat=True)[:1001])
@@ -146,23 +147,25 @@ def _read_database() -> DatabaseSeen:
         attempts=dict(unreleased.order_by().values_list("phase").annotate(Count("pk"))),
         leader=lease.holder if lease else "",
         leads_until=lease.until if lease else None,
+        read_only=read_only,
     )
 
 
-def _of_server() -> tuple[float, int, int, int]:
-    """By how much our clock is ahead, bytes, connections now and at most (0: none are counted)."""
+def _of_server() -> tuple[float, int, int, int, bool]:
+    """By how much our clock is ahead, bytes, connections now and at most (0: none are counted), whether it takes no changes."""
     if connection.vendor != "postgresql":
         files = (pathlib.Path(f"{settings.DATABASES['default']['NAME']}{end}") for end in ("", "-wal"))
-        return 0.0, sum(file.stat().st_size for file in files if file.exists()), 0, 0
+        return 0.0, sum(file.stat().st_size for file in files if file.exists()), 0, 0, False
     asked = (
         "SELECT extract(epoch FROM clock_timestamp()), pg_database_size(current_database()),"
-        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), current_setting('max_connections')::int"
+        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'), current_setting('max_connections')::int,"
+        " current_setting('transaction_read_only') = 'on'"
     )
     with connection.cursor() as cursor:
         before = pulse.now()
         cursor.execute(asked)
-        at, size_now, open_now, most = cursor.fetchone()
-    return (before + pulse.now()) / 2 - float(at), int(size_now), int(open_now), int(most)
+        at, size_now, open_now, most, read_only = cursor.fetchone()
+    return (before + pulse.now()) / 2 - float(at), int(size_now), int(open_now), int(most), bool(read_only)
 
 
 def _database_name() -> str:
@@ -173,6 +176,12 @@ def _database_name() -> str:
 
 
 def _of_database(seen: DatabaseSeen) -> Iterator[Finding]:
+    if seen.read_only:
+        sentence = (
+            "The database takes no changes: it is read-only, as one that only follows another is. Until it takes them, or "
+            "KFDASH_DATABASE_URL leads to the one that does, runs wait; they go on by themselves afterwards."
+        )
+        yield Finding("database", sentence, ok=False)
     if seen.most_connections and seen.connections > _NEARLY * seen.most_connections:
         yield Finding(
             "database",

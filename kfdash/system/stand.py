@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from kfdash import pulse
+from kfdash import processes, pulse
 from kfdash.doctor import Finding
 from kfdash.pulse import Heard, Process
 from kfdash.system import looks, parts
@@ -22,10 +21,10 @@ from kfdash.words import duration
 _CLOCKS_DIFFER = 5.0  # seconds, beyond which it is spoken of
 _MARKED_FOR = 60.0  # seconds for which the mark beside "System" is good without a look
 GENERAL = {  # what strangers and people without rights are told while it cannot be asked who they are
-    "database": "The database does not answer.",
-    "redis": "Redis does not answer.",
-    "disk space": "The server's disk is full, or nearly so.",
-    "data folder": "The server cannot write where its data are kept.",
+    "database": "The database does not answer or takes no changes. Runs wait for it and go on by themselves; nothing is lost.",
+    "redis": "Redis does not answer. Jobs wait for it and pages stand still; nothing is lost.",
+    "disk space": "The server's disk is full, or nearly so. Runs wait until there is room; nothing is lost.",
+    "data folder": "The server cannot write where its data are kept. Runs wait until it can.",
 }
 
 
@@ -121,7 +120,7 @@ def _looks() -> list[Look[Any]]:
 
 def _rows(heard: Heard | None) -> list[parts.Row]:
     kept = _kept() if settings.EMBEDDED else None
-    lives = {pid: _lives(pid) for pid in kept.parts.values()} if kept else {}
+    lives = {pid: processes.lives(pid) for pid in kept.parts.values()} if kept else {}
     return parts.rows(expected(), heard, kept, lives=lives, now=pulse.now())
 
 
@@ -131,25 +130,6 @@ def _kept() -> parts.Kept | None:
         told = json.loads((settings.DATA_DIR / "lock").read_text())
         return parts.Kept(told.get("parts", {}), told.get("ends", {}))
     return None
-
-
-def _lives(pid: int) -> bool:
-    """Whether it runs; what has ended and was not waited for yet does not."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        if os.path.exists("/proc/self/stat"):
-            return False
-    except OSError:
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _told(heard: Heard | None) -> list[Finding]:

@@ -9,6 +9,8 @@ import json
 import sys
 from collections.abc import Callable
 
+from django.conf import settings
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.views.defaults import server_error
@@ -19,15 +21,19 @@ from kfdash.system import looks, stand
 from kfdash.wire.errors import Code, WireError
 
 _AGAIN = {"Retry-After": "5"}
+_HEALTH = frozenset(("/apis/v2beta1/healthz", "/apis/v1beta1/healthz"))
+_FOR_OPERATORS = frozenset(("/system/", "/metrics"))
 
 
 class OutageMiddleware:
-    """Answers where a view met such an error."""
+    """Answers where a view met such an error, and at once where the database is known to answer nobody."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not _needs_no_database(request.path) and looks.database.hangs():
+            return _refusal(request, outage.sentence(OperationalError()))  # else this thread would hang, too
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -54,15 +60,22 @@ def _answer(request: HttpRequest, error: Exception) -> HttpResponse | None:
         trouble.met(error, "mistake")
         return None
     met(error)
+    return _refusal(request, sentence)
+
+
+def _refusal(request: HttpRequest, sentence: str) -> HttpResponse:
+    """The page loads itself again after some seconds, where it was only asked for."""
     if rights.is_api(request.path):
         body = WireError(Code.UNAVAILABLE, f"Service unavailable: {sentence}").body()
         return HttpResponse(json.dumps(body), status=503, headers=_AGAIN, content_type="application/json")
-    context = {"sentence": sentence, "more": _more(request, sentence)}
+    operates = rights.visitor_of(request).may(Right.ADMINISTER)
+    findings = stand.stand().findings
+    more = [found.sentence for found in findings] if operates else stand.general(findings)
+    again = request.get_full_path() if request.method in rights.READING else ""
+    context = {"sentence": sentence, "more": more, "operates": operates, "again": again}
     return HttpResponse(render_to_string("503.html", context), status=503, headers=_AGAIN)
 
 
-def _more(request: HttpRequest, sentence: str) -> list[str]:
-    findings = stand.stand().findings
-    if rights.visitor_of(request).may(Right.ADMINISTER):
-        return [found.sentence for found in findings]
-    return [line for line in stand.general(findings) if line not in sentence]
+def _needs_no_database(path: str) -> bool:
+    """Health checks, and where nobody logs in what operators look at meanwhile."""
+    return path in _HEALTH or (not settings.AUTH and path in _FOR_OPERATORS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from kfdash import doctor
+from tests.faults.disk import NoDisk, fill, mounted
 from tests.faults.stack import (
     check_the_end,
     check_what_it_said,
@@ -36,39 +36,22 @@ ROOM = doctor.LEAST_FREE + 60  # MiB
 
 
 @contextlib.contextmanager
-def mounted(folder: pathlib.Path) -> Iterator[pathlib.Path]:
-    """A small disk of its own; skips where none can be had."""
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={ROOM}m", "tmpfs", str(folder)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"No disk for this test can be mounted: {done.stderr.strip()}")
+def small_disk(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Skips where none can be had."""
     try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        with mounted(folder / "disk", ROOM) as disk:
+            yield disk
+    except NoDisk as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One on a small disk; what it said all the time are sentences."""
-    with mounted(tmp_path_factory.mktemp("full") / "disk") as disk:
+    with small_disk(tmp_path_factory.mktemp("full")) as disk:
         with Installation(disk / "data") as installation:
             yield installation
         check_what_it_said(installation)
-
-
-def fill(disk: pathlib.Path) -> pathlib.Path:
-    """Leaves no room; returns the file to delete."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        for size in (1 << 20, 4096, 1):
-            try:
-                while True:
-                    file.write(b"\0" * size)
-            except OSError:
-                continue
-    assert os.statvfs(disk).f_bavail == 0
-    return filler
 
 
 def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pathlib.Path) -> None:
@@ -132,7 +115,7 @@ def test_lines_that_found_no_room_are_named(installation: Installation) -> None:
 
 
 def test_without_room_it_does_not_start(tmp_path: pathlib.Path) -> None:
-    with mounted(tmp_path / "disk") as disk:
+    with small_disk(tmp_path) as disk:
         fill(disk)
         sentence = Installation(disk / "data").refused("--port", "0")
     assert "MiB are left" in sentence or "cannot be written" in sentence, sentence

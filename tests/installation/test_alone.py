@@ -47,6 +47,28 @@ def test_migrations_that_are_started_twice_at_once_are_applied_once(database: st
         assert connection.execute("SELECT count(*) FROM django_migrations").fetchone()[0] > 20
 
 
+@pytest.mark.postgresql
+def test_a_migration_that_fails_says_what_to_do_and_is_finished_by_the_next(database: str, tmp_path: pathlib.Path) -> None:
+    told = environment(tmp_path, KFDASH_DATABASE_URL=database)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("CREATE TABLE runs_lease (held integer)")
+        failed = subprocess.run([*COMMAND, "migrate"], env=told, capture_output=True, text=True, timeout=120)
+        assert failed.returncode == 1 and "Traceback" not in failed.stderr
+        assert "runs.0005_lease failed" in failed.stderr and "already exists" in failed.stderr and "migrate again" in failed.stderr
+        connection.execute("DROP TABLE runs_lease")
+    holder = psycopg.connect(database)  # somebody looks at runs, and does not let go
+    holder.execute("SELECT count(*) FROM runs_run")
+    with (tmp_path / "said").open("w") as output:
+        going_on = subprocess.Popen([*COMMAND, "migrate"], env=told, stdout=output, stderr=output)
+    said = (tmp_path / "said").read_text
+    assert wait_for(lambda: "lock that others hold" in said(), 60), said()
+    assert f"pg_terminate_backend({holder.info.backend_pid})" in said()
+    holder.close()
+    assert going_on.wait(60) == 0, said()
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM django_migrations WHERE app = 'runs'").fetchone()[0] >= 6
+
+
 def test_a_part_waits_for_its_database_says_so_and_ends_when_it_is_told(tmp_path: pathlib.Path) -> None:
     said = tmp_path / "said"
     told = environment(tmp_path, KFDASH_DATABASE_URL="postgresql://kfdash@127.0.0.1:9/none", KFDASH_EXECUTOR="fake")
