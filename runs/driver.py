@@ -26,21 +26,9 @@ from runs.engine.advance import NotRetriable, advance
 from runs.engine.advance import retry as retry_from
 from runs.execution.order import attempt_name
 from runs.messages import run_message, task_message
-from runs.rows import RowTasks, run_value
+from runs.rows import RowTasks, carry_out, event_write, locked_run, run_value, run_write
 
 log = logging.getLogger(__name__)
-
-_RUN_COLUMNS = (
-    "state",
-    "state_history",
-    "reason",
-    "paused",
-    "started_at",
-    "finished_at",
-    "event_number",
-    "stop",
-    "stopped_by",
-)
 
 
 def drive(run_id: str, *facts: engine.Fact) -> None:
@@ -59,7 +47,7 @@ def give_up(run_id: str, reason: str) -> None:
     What still runs is ended by force. Nothing of the engine is asked: it is what failed.
     """
     with transaction.atomic():
-        row = models.Run.objects.select_for_update().filter(pk=run_id).first()
+        row = locked_run(run_id)
         if row is None or engine.State(row.state).is_final:
             return
         now = timezone.now()
@@ -81,8 +69,7 @@ def give_up(run_id: str, reason: str) -> None:
         work = _Drive(row, specifications.load(row.specification_id), run_value(row, most_iterations=settings.MOST_ITERATIONS))
         work.run = replace(work.run, state=engine.State.FAILED, reason=reason, finished_at=now)
         work.events.append(engine.Event("run.failed", ROOT, now, data={"reason": reason}))
-        work._save_events()
-        work._save_run(now)
+        work._write(now)
         outbox.enqueue("runs.jobs.carry_out", [order.pk for order in stops])
 
 
@@ -103,7 +90,7 @@ def set_paused(run_id: str, paused: bool, *, by: str = "") -> None:
 
 def _begin(run_id: str) -> _Drive | None:
     """Takes a run's lock, inside a transaction."""
-    row = models.Run.objects.select_for_update().filter(pk=run_id).first()
+    row = locked_run(run_id)
     if row is None:
         return None
     spec = specifications.load(row.specification_id)
@@ -216,15 +203,13 @@ class _Drive:
     def _save(self, now: datetime) -> None:
         changed = self.tasks.changed()
         before = {path: self.tasks.before[path] for path in changed}
-        self.tasks.save(attempt_name)
         self._save_uses(changed, before)
         self._save_cache_entries(changed, before)
-        self._save_events()
         transaction.on_commit(lambda: _count_ends(changed, before))
-        orders = self._save_orders(now)
-        self._save_run(now)
-        if orders:
-            outbox.enqueue("runs.jobs.carry_out", orders)
+        orders = [self._order_row(order, now) for order in self.orders]
+        self._write(now, orders)
+        if at_once := [row.pk for row in orders if row.kind != models.OrderKind.WAKE]:
+            outbox.enqueue("runs.jobs.carry_out", at_once)
         if changed or self.events:
             message = {
                 "number": self.row.event_number,
@@ -233,6 +218,13 @@ class _Drive:
                 "tasks": [task_message(task) for task in changed.values()],
             }
             live.publish_run(self.run_id, message)
+
+    def _write(self, now: datetime, orders: Sequence[models.Order] = ()) -> None:
+        """Writes tasks, attempts, events, the run and orders."""
+        numbered = list(enumerate(self.events, self.row.event_number + 1))
+        self.row.event_number += len(self.events)
+        self._note(now)
+        carry_out([*self.tasks.writes(attempt_name), event_write(self.run_id, numbered), run_write(self.row)], orders)
 
     def _save_uses(self, changed: dict[str, engine.Task], before: dict[str, engine.Task | None]) -> None:
         models.ArtifactUse.objects.bulk_create(
@@ -262,27 +254,6 @@ class _Drive:
             and ((old := before[path]) is None or not old.state.is_final)
         )
 
-    def _save_events(self) -> None:
-        first = self.row.event_number + 1
-        models.RunEvent.objects.bulk_create(
-            models.RunEvent(
-                run_id=self.row.id,
-                number=number,
-                at=event.at,
-                kind=event.kind,
-                path=event.path,
-                attempt=event.attempt,
-                data=dict(event.data),
-            )
-            for number, event in enumerate(self.events, first)
-        )
-        self.row.event_number += len(self.events)
-
-    def _save_orders(self, now: datetime) -> list[int]:
-        """Writes the orders; returns the ids of those that are due at once."""
-        rows = models.Order.objects.bulk_create(self._order_row(order, now) for order in self.orders)
-        return [row.pk for row in rows if row.kind != models.OrderKind.WAKE]
-
     def _order_row(self, order: engine.Order, now: datetime) -> models.Order:
         match order:
             case engine.StartAttempt(path, number, kind):
@@ -295,13 +266,13 @@ class _Drive:
                 raise TypeError(f"No row for the order {order!r}.")
         return models.Order(run_id=self.row.id, path=path, **fields)
 
-    def _save_run(self, now: datetime) -> None:
+    def _note(self, now: datetime) -> None:
+        """What became of the run, in its row."""
         row, run = self.row, self.run
         self._note_state(run.state, now)
         row.reason, row.paused = run.reason, run.paused
         row.started_at, row.finished_at = run.started_at, run.finished_at
         row.stop, row.stopped_by = run.stop.value, run.stopped_by
-        row.save(update_fields=_RUN_COLUMNS)
 
     def _note_state(self, state: engine.State, now: datetime) -> None:
         if self.row.state != state:

@@ -1,16 +1,18 @@
 """Rows as the engine's values, and back. Loads what is asked for, remembers what changed, writes it in few statements.
 
-This is the hottest path of all: the statements on tasks and attempts are made once as text, because compiling them through
-the ORM for each event takes longer than the database does.
+This is the hottest path of all: the statements are made once as text, because compiling them through the ORM for each event
+takes longer than the database does; and PostgreSQL is sent all that a drive writes before anybody waits for an answer.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -19,9 +21,23 @@ from django.db.models import QuerySet
 
 from pipelines.spec import paths
 from runs import models
-from runs.engine.model import Attempt, CacheUse, Kind, Phase, Run, State, Step, Stop, Task, Values
+from runs.engine.model import Attempt, CacheUse, Event, Kind, Phase, Run, State, Step, Stop, Task, Values
 
 _CHUNK = 400  # paths in one IN
+_ORDERS_AT_ONCE = 500  # rows in one INSERT
+_RUN_CHANGES = (
+    "state",
+    "state_history",
+    "reason",
+    "paused",
+    "started_at",
+    "finished_at",
+    "event_number",
+    "stop",
+    "stopped_by",
+)
+
+Write = tuple[str, list[list[Any]]]  # a statement, and parameters for each time that it is carried out
 
 
 def _names(value: type) -> tuple[str, ...]:
@@ -87,23 +103,116 @@ class _Table:
                 fields[i] = read(fields[i])
             yield self.value(*fields)
 
-    def save(self, values: Iterable[tuple[Sequence[Any], Any]]) -> None:
-        """Writes values, each with the columns that say whose it is."""
+    def write(self, values: Iterable[tuple[Sequence[Any], Any]]) -> Write:
+        """The statement that writes values, each with the columns that say whose it is."""
         rows = []
         for extra, value in values:
             fields = [getattr(value, name) for name in self.names]
             for i, write in self.writes:
                 fields[i] = write(fields[i])
             rows.append([*extra, *fields])
-        if rows:
-            with connection.cursor() as cursor:
-                cursor.executemany(self.upsert, rows)
+        return self.upsert, rows
 
 
 _TASKS = _Table("runs_task", Task, ("run_id", "path"), ("run_id", "parent"), {"kind": Kind, "state": State})
 _ATTEMPTS = _Table(
     "runs_attempt", Attempt, ("run_id", "path", "number"), ("run_id", "name", "released"), {"state": State, "phase": Phase}
 )
+
+
+# --- a drive's rows ---------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _without_waiting() -> Iterator[None]:
+    """What is carried out inside is sent without waiting for answers, where the database takes it so."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+def locked_run(run_id: str) -> models.Run | None:
+    """The row of a run, which nobody else changes until the transaction at hand ends; None where there is none."""
+    names, statement, converters = _run_reader(connection.vendor)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_run_key(run_id)])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    values = list(row)
+    for i, convert, column in converters:
+        values[i] = convert(values[i], column, connection)
+    return models.Run.from_db(connection.alias, names, values)
+
+
+@cache
+def _run_reader(vendor: str) -> tuple[list[str], str, list[tuple[int, Callable[..., Any], Any]]]:
+    """The attributes of a run, the statement that reads and locks its row, and what makes values of columns."""
+    fields = models.Run._meta.concrete_fields
+    columns = [field.get_col(models.Run._meta.db_table) for field in fields]
+    lock = " FOR UPDATE" if connection.features.has_select_for_update else ""
+    statement = f"SELECT {', '.join(field.column for field in fields)} FROM runs_run WHERE id = %s{lock}"
+    converters = [
+        (i, convert, column)
+        for i, column in enumerate(columns)
+        for convert in (*connection.ops.get_db_converters(column), *column.get_db_converters(connection))
+    ]
+    return [field.attname for field in fields], statement, converters
+
+
+def _run_key(run_id: str) -> Any:
+    return models.Run._meta.pk.get_db_prep_value(uuid.UUID(run_id), connection)
+
+
+def run_write(row: models.Run) -> Write:
+    """The statement that writes what a drive may change of a run."""
+    values = [getattr(row, name) for name in _RUN_CHANGES]
+    written = [json.dumps(value) if isinstance(value, list) else value for value in values]
+    written = [_write_time(value) if isinstance(value, datetime) else value for value in written]
+    return _UPDATE_RUN, [[*written, _run_key(str(row.pk))]]
+
+
+_UPDATE_RUN = f"UPDATE runs_run SET {', '.join(f'{name} = %s' for name in _RUN_CHANGES)} WHERE id = %s"
+
+
+def event_write(run_id: str, numbered: Iterable[tuple[int, Event]]) -> Write:
+    """The statement that writes events with their numbers."""
+    key = _run_key(run_id)
+    rows = [
+        [key, number, _write_time(event.at), event.kind, event.path, event.attempt, json.dumps(dict(event.data))]
+        for number, event in numbered
+    ]
+    return "INSERT INTO runs_runevent (run_id, number, at, kind, path, attempt, data) VALUES (%s, %s, %s, %s, %s, %s, %s)", rows
+
+
+_ORDER_COLUMNS = ("run_id", "kind", "path", "attempt", "task_kind", "force", "due", "tries", "answer")
+_INSERT_ORDERS = f"INSERT INTO runs_order ({', '.join(_ORDER_COLUMNS)}) VALUES "
+_ORDER = f"({', '.join(['%s'] * len(_ORDER_COLUMNS))})"
+
+
+def carry_out(writes: Iterable[Write], orders: Sequence[models.Order]) -> None:
+    """Writes all of it, and orders, which then have their ids."""
+    with _without_waiting(), connection.cursor() as cursor:
+        for statement, rows in writes:
+            if rows:
+                cursor.executemany(statement, rows)
+        for start in range(0, len(orders), _ORDERS_AT_ONCE):
+            chunk = orders[start : start + _ORDERS_AT_ONCE]
+            values = [value for order in chunk for value in _order_values(order)]
+            cursor.execute(f"{_INSERT_ORDERS}{', '.join([_ORDER] * len(chunk))} RETURNING id", values)
+            for order, (key,) in zip(chunk, cursor.fetchall(), strict=True):
+                order.pk = key
+
+
+def _order_values(order: models.Order) -> list[Any]:
+    values = [getattr(order, name) for name in _ORDER_COLUMNS]
+    return [_run_key(str(values[0])), *(_write_time(value) if isinstance(value, datetime) else value for value in values[1:])]
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
 
 
 def run_value(row: models.Run, *, most_iterations: int) -> Run:
@@ -152,7 +261,7 @@ class RowTasks:
 
     def __init__(self, run_id: str) -> None:
         self.run_id = run_id
-        self.key = models.Run._meta.pk.get_db_prep_value(uuid.UUID(run_id), connection)
+        self.key = _run_key(run_id)
         self.before: dict[str, Task | None] = {}  # as the rows have them; None where there is no row
         self.tasks: dict[str, Task] = {}
         self.attempts: dict[str, Attempt | None] = {}
@@ -209,15 +318,14 @@ class RowTasks:
         """All tasks that are not as their rows have them, new ones among them."""
         return {path: task for path, task in self.tasks.items() if self.before[path] != task}
 
-    def save(self, attempt_name: Callable[[str, str, int], str]) -> dict[str, Task]:
-        """Writes what changed; `attempt_name(run_id, path, number)` names attempts. Returns the changed tasks."""
-        changed = self.changed()
-        _TASKS.save(((self.key, paths.parent(path)), task) for path, task in changed.items())
-        _ATTEMPTS.save(
+    def writes(self, attempt_name: Callable[[str, str, int], str]) -> list[Write]:
+        """The statements that write what changed; `attempt_name(run_id, path, number)` names attempts."""
+        tasks = (((self.key, paths.parent(path)), task) for path, task in self.changed().items())
+        attempts = (
             ((self.key, attempt_name(self.run_id, path, number), False), attempt)
             for (path, number), attempt in self.changed_attempts.items()
         )
-        return changed
+        return [_TASKS.write(tasks), _ATTEMPTS.write(attempts)]
 
     def _load(self, where: str, parameters: Sequence[Any]) -> list[str]:
         found = []

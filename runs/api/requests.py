@@ -8,6 +8,8 @@ from pipelines.models import PipelineVersion
 from runs import models
 from runs.services import ArgumentsRefused
 
+_DOCUMENTS = ("package", "specification__pipeline", "specification__platform")  # large, and `specifications.load` has them parsed
+
 
 def run_of(text: str) -> models.Run:
     """The run with this id. Raises WireError: 404."""
@@ -29,7 +31,7 @@ def experiment_of(text: str) -> models.Experiment:
 
 def version_of(pipeline_id: str, version_id: str) -> PipelineVersion:
     """The version that is referred to; the latest of the pipeline where none is named. Raises WireError: 400."""
-    rows = PipelineVersion.objects.select_related("specification").defer("package")
+    rows = PipelineVersion.objects.select_related("specification").defer(*_DOCUMENTS)
     pipeline, key = read_id(pipeline_id), read_id(version_id)
     if not version_id:
         found = rows.filter(pipeline=pipeline).order_by("-created_at", "-number").first() if pipeline else None

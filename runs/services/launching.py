@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.db.models import F
+from django.db import connection, transaction
 from django.utils import timezone
 
 from access.services import record
@@ -28,6 +27,10 @@ from runs.services.templating import TemplatesOff, checked_pod_template
 from runs.store import NotReadable, open_store
 from runs.stores import store_options
 
+_COUNT = (  # in one statement, because from it to the commit others wait
+    "INSERT INTO runs_namespacecounter (namespace, last_number) VALUES (%s, 1) "
+    "ON CONFLICT (namespace) DO UPDATE SET last_number = runs_namespacecounter.last_number + 1 RETURNING last_number"
+)
 _SUFFIX = string.ascii_lowercase + string.digits
 
 
@@ -77,7 +80,7 @@ def launch_run(
     run_id = run_id or uuid.uuid4()
     expanded = expand_macros(dict(arguments), run_id=str(run_id), created_at=now, scheduled_at=scheduled_at)
     base = spec.name.rpartition("/")[2]
-    with transaction.atomic():
+    with transaction.atomic(savepoint=False):
         experiment = experiment or default_experiment(namespace=namespace)
         run = models.Run.objects.create(
             id=run_id,
@@ -140,9 +143,9 @@ def _checked_template(template: Mapping[str, Any]) -> dict[str, Any]:
 
 def _next_number(namespace: str) -> int:
     """The next run number of a namespace; inside a transaction, whose lock keeps the numbers without gaps or doubles."""
-    models.NamespaceCounter.objects.get_or_create(namespace=namespace)
-    models.NamespaceCounter.objects.filter(pk=namespace).update(last_number=F("last_number") + 1)
-    return models.NamespaceCounter.objects.values_list("last_number", flat=True).get(pk=namespace)
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT, [namespace])
+        return int(cursor.fetchone()[0])
 
 
 def _run_root(root: str, pipeline_name: str, run_id: uuid.UUID) -> str:
