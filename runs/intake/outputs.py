@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import pathlib
 import shutil
+import socket
 import time
 import uuid
 from collections import OrderedDict
@@ -37,11 +39,22 @@ Json = Any
 
 
 def clear_staging() -> None:
-    """Removes what an intake that was ended left unfinished."""
+    """Removes what an intake that was ended left unfinished: one of this machine at once, else after a day."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(pathlib.Path(settings.ARTIFACTS_DIR, STORE_FOLDER, _STAGING)):
-            if time.time() - entry.stat().st_mtime > _LEFT_AFTER:
+            of_here = entry.name.startswith(f"{socket.gethostname()}.") and not _is_written(entry.path)
+            if of_here or time.time() - entry.stat().st_mtime > _LEFT_AFTER:
                 os.unlink(entry.path)
+
+
+def _is_written(path: str) -> bool:
+    """Whether a process of this machine writes the file."""
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 class Budget:
@@ -119,8 +132,11 @@ async def _store_own(uri: str, name: str, pieces: AsyncIterator[bytes]) -> int:
 def _begin() -> tuple[pathlib.Path, int]:
     folder = pathlib.Path(settings.ARTIFACTS_DIR, STORE_FOLDER, _STAGING)
     folder.mkdir(parents=True, exist_ok=True)
-    part = folder / uuid.uuid4().hex
-    return part, os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    part = folder / f"{socket.gethostname()}.{uuid.uuid4().hex}"
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with contextlib.suppress(OSError):  # some file systems have no locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return part, descriptor
 
 
 def _write(descriptor: int, piece: bytes) -> None:
