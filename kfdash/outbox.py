@@ -36,6 +36,7 @@ QUEUES = {
 _LOST = (redis.RedisError, OSError, ValueError)  # the client raises the others where its socket is closed while it reads
 _WAITING = "kfdash:waiting"  # runs with facts that nobody has taken
 _TAKEN = "kfdash:taken"  # names of what was taken and is not in the database yet, by time
+_DRIVES = "kfdash:celery:drive"  # the queue, as Celery has it in Redis
 _SERVER = "kfdash:server"  # the Redis that we know; gone with its data
 _ANNOUNCED_FOR = 3  # seconds after which a drive that was enqueued and never came is enqueued again
 _TAKE = """
@@ -43,7 +44,7 @@ redis.call('DEL', KEYS[1])
 redis.call('SREM', KEYS[2], ARGV[1])
 if redis.call('EXISTS', KEYS[3]) == 0 then return {} end
 redis.call('RENAME', KEYS[3], KEYS[4])
-redis.call('ZADD', KEYS[5], ARGV[2], ARGV[3])
+redis.call('ZADD', KEYS[5], redis.call('TIME')[1], ARGV[2])
 return redis.call('LRANGE', KEYS[4], 0, -1)
 """
 
@@ -95,7 +96,7 @@ def take(run_id: str) -> Taken:
     """The facts that wait for a run, to be settled or given back; from now on a new one announces a new drive."""
     name = f"{run_id}:{uuid.uuid4().hex}"
     keys = [_announced(run_id), _WAITING, _inbox(run_id), _kept(name), _TAKEN]
-    found = _take()(keys=keys, args=[run_id, time.time(), name])
+    found = _take()(keys=keys, args=[run_id, name])
     return Taken(run_id, name if found else "", tuple(json.loads(text) for text in found))
 
 
@@ -120,9 +121,12 @@ def announce_left(older: float, *, anew: bool = False) -> None:
     `anew` is for a driver that starts: it does not wait for messages that may have gone with the one before it.
     """
     server: Any = connection()
-    for name in server.zrangebyscore(_TAKEN, 0, time.time() - older):
+    for name in server.zrangebyscore(_TAKEN, 0, server.time()[0] - older):  # by the clock of Redis, as it is noted
         _give_back(name.partition(":")[0], name, server.lrange(_kept(name), 0, -1))
-    for run_id in server.smembers(_WAITING):
+    waiting, messages = server.smembers(_WAITING), server.llen(_DRIVES)
+    if messages >= len(waiting) and not anew:  # they wait for workers; more of them would keep these from what they wait for
+        return
+    for run_id in waiting:
         if server.set(_announced(run_id), "1", nx=not anew, ex=_ANNOUNCED_FOR):
             _send(DRIVE, (run_id,))
 
