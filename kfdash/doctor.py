@@ -15,6 +15,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -78,7 +79,7 @@ def data_folder() -> Finding:
 
 
 def _cannot_write(folder: pathlib.Path) -> str:
-    probe = folder / f".probe-{os.getpid()}"
+    probe = folder / f".probe-{uuid.uuid4().hex}"  # in pods, every process has the number 1
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe.write_text("")

@@ -232,7 +232,7 @@ def fetch(
     """
     target = pathlib.Path(to_path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    part = target.with_name(f".{target.name[:200]}.{os.urandom(6).hex()}.part")
     meter = _Meter(uri, limit, progress)
     try:
         if uri.startswith(("http://", "https://")):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import shutil
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -21,6 +22,13 @@ def test_all_is_well_here(capsys: pytest.CaptureFixture[str], db: None) -> None:
     for word in ("kfdash", "data folder", "disk space", "redis", "graphviz", "uv", "database"):
         assert word in said
     assert "MISSING" not in said
+
+
+def test_many_may_look_at_one_shared_folder_at_once(tmp_path: pathlib.Path, settings: LazySettings) -> None:
+    settings.ARTIFACTS_DIR = settings.LOGS_DIR = settings.DATA_DIR = tmp_path / "shared"
+    with ThreadPoolExecutor(8) as pool:  # as processes of pods, which all have the same number
+        said = {finding.sentence for finding in pool.map(lambda _: doctor.data_folder(), range(400))}
+    assert len(said) == 1 and "cannot be written" not in said.pop()
 
 
 @pytest.fixture
