@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import CharField, Count, Func, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -121,16 +121,23 @@ class Days:
     failed: int
 
 
+class _Date(Func):
+    """The day of a time in UTC, `2026-03-05`. Django would have SQLite ask Python for each row: many times as long."""
+
+    template = "TO_CHAR(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    output_field = CharField()
+
+    def as_sqlite(self, compiler: Any, connection: Any) -> Any:
+        return self.as_sql(compiler, connection, template="SUBSTR(%(expressions)s, 1, 10)")
+
+
 def _days() -> Days:
     midnight = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
     days = [midnight - timedelta(days=_DAYS - 1 - index) for index in range(_DAYS)]
-    wanted = {}  # ranges of times in one pass over the index: cutting each row's time to a date takes ten times as long
-    for index, day in enumerate(days):
-        that_day = Q(created_at__gte=day, created_at__lt=day + timedelta(days=1))
-        wanted |= {f"{state}_{index}": Count("pk", filter=that_day & Q(state=state)) for state in ("SUCCEEDED", "FAILED")}
-    counts = _runs().filter(created_at__gte=days[0]).aggregate(**wanted)
-    succeeded = [counts[f"SUCCEEDED_{index}"] for index in range(_DAYS)]
-    failed = [counts[f"FAILED_{index}"] for index in range(_DAYS)]
+    lately = _runs().filter(created_at__gte=days[0]).order_by()
+    rows = lately.values_list(_Date("created_at"), "state").annotate(count=Count("*"))
+    counts = {(day, state): count for day, state, count in rows}
+    succeeded, failed = ([counts.get((f"{day:%Y-%m-%d}", state), 0) for day in days] for state in ("SUCCEEDED", "FAILED"))
     most = max(map(sum, zip(succeeded, failed, strict=True))) or 1
     columns = tuple(_column(index, day, succeeded[index], failed[index], most) for index, day in enumerate(days))
     return Days(columns, days[0], sum(succeeded), sum(failed))

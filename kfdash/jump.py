@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
+from kfdash.containing import contains
 from pipelines.models import Pipeline
 from runs.models import Experiment, Run, StorageState
 from runs.views.lists import NAMESPACE
@@ -39,18 +40,18 @@ def jump(request: HttpRequest) -> HttpResponse:
 def _runs(words: str) -> list[Goal]:
     number = words.removeprefix("#")
     is_number = number.isascii() and number.isdigit() and len(number) < 19
-    wanted = Q(number=int(number)) if is_number else Q(name__icontains=words)
+    wanted = Q(number=int(number)) if is_number else contains("name", words)
     found = Run.objects.filter(wanted, namespace=NAMESPACE, storage_state=StorageState.AVAILABLE).order_by("-created_at", "-id")
     rows = found.only("pk", "name", "number", "state", "created_at")[:_MOST]
     return [Goal(f"{run.name} #{run.number}", reverse("run-detail", args=[run.pk]), "run", state=run.state) for run in rows]
 
 
 def _pipelines(words: str) -> list[Goal]:
-    rows = Pipeline.objects.filter(namespace=NAMESPACE, display_name__icontains=words).order_by("-created_at", "-id")[:_MOST]
+    rows = Pipeline.objects.filter(contains("display_name", words), namespace=NAMESPACE).order_by("-created_at", "-id")[:_MOST]
     return [Goal(row.display_name, reverse("pipeline-detail", args=[row.pk]), "pipeline", icon="pipe") for row in rows]
 
 
 def _experiments(words: str) -> list[Goal]:
-    found = Experiment.objects.filter(namespace=NAMESPACE, name__icontains=words, storage_state=StorageState.AVAILABLE)
+    found = Experiment.objects.filter(contains("name", words), namespace=NAMESPACE, storage_state=StorageState.AVAILABLE)
     rows = found.order_by("-created_at", "-id")[:_MOST]
     return [Goal(row.name, reverse("experiment-detail", args=[row.pk]), "experiment", icon="exp") for row in rows]

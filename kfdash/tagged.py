@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from django.db.models import CharField, F, Func, Q, Value
-from django.db.models.lookups import Exact
+from django.db.models import BooleanField, F, Func, Q, Value
 
 
 def tagged(text: str) -> Q:
@@ -16,20 +16,22 @@ def tagged(text: str) -> Q:
 
 def tag_is(key: str, value: str) -> Q:
     """The rows whose tag `key` has exactly this value."""
-    return Q(Exact(_Tag(key), value)) & Q(tags__has_key=key)  # false, not unknown, without the tag: it may be negated
+    return Q(_TagIs(key, value))
 
 
-class _Tag(Func):
-    """The value of a tag by its exact key: a JSON path would read a key such as `1` as a list's index."""
+class _TagIs(Func):
+    """Whether a tag by its exact key (a JSON path would read a key such as `1` as a list's index) has a value; never unknown."""
 
-    output_field = CharField()
+    output_field = BooleanField()
+    conditional = True
 
-    def __init__(self, key: str) -> None:
-        super().__init__(F("tags"), Value(key))
+    def __init__(self, key: str, value: str) -> None:
+        super().__init__(F("tags"), Value(key), Value(value))
 
     def as_sql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        column, key = self.get_source_expressions()
+        column, key, value = self.get_source_expressions()
         sql, parameters = compiler.compile(column)
-        if connection.vendor == "postgresql":
-            return f"({sql} ->> %s)", (*parameters, key.value)
-        return f"(SELECT value FROM json_each({sql}) WHERE key = %s)", (*parameters, key.value)
+        if connection.vendor == "postgresql":  # an index of tags serves this
+            return f"({sql} @> %s::jsonb)", (*parameters, json.dumps({key.value: value.value}))
+        found = f"EXISTS (SELECT 1 FROM json_each({sql}) WHERE key = %s AND value = %s)"
+        return found, (*parameters, key.value, value.value)

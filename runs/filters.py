@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db.models import FloatField, Func, Q, QuerySet
+from django.db.models import FloatField, Func, Model, Q, QuerySet
 from django.db.models.lookups import GreaterThan, LessThan
 
+from kfdash.containing import contains
 from kfdash.tagged import tagged
+from pipelines.models import PipelineVersion, Specification
 from pipelines.spec.storable import storable_text
-from runs.models import Run
+from runs.models import Experiment, Run, RunTally
+from runs.tallying import counted_values
 
 _STATES = {
     "pending": ("PENDING",),
@@ -29,6 +32,7 @@ _STATES = {
     "canceled": ("CANCELED",),
 }
 STATE_VALUES = ("active", "running", "pending", "succeeded", "failed", "stopping", "stopped")
+_MOST_NAMED = 500  # experiments, versions, … whose ids are looked up first
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _SPAN = re.compile(r"(\d+)\s*(min|[smhdw])")
 _CONDITION = re.compile(r"([<>]=?)?(.+)")
@@ -101,7 +105,7 @@ def quoted_word(word: str) -> str:
 
 def _words(value: str) -> Q:
     number = value.removeprefix("#")
-    found = Q(name__icontains=value)
+    found = contains("name", value)
     return found | Q(number=int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else found
 
 
@@ -115,8 +119,28 @@ def _state(value: str, now: datetime) -> Q:
 def _version(value: str, now: datetime) -> Q:
     number = value.lower().removeprefix("v")
     if number.isascii() and number.isdigit() and len(number) < 10:
-        return Q(version__number=int(number))
-    return Q(version__display_name__icontains=value)
+        return _of("version", PipelineVersion, Q(number=int(number)))
+    return _of("version", PipelineVersion, contains("display_name", value))
+
+
+def _pipeline(value: str, now: datetime) -> Q:
+    named = _of("version", PipelineVersion, contains("pipeline__display_name", value))
+    return named | _of("specification", Specification, contains("name", value))
+
+
+def _by(value: str, now: datetime) -> Q:
+    people = counted_values(RunTally, "person", "created_by")
+    if people is None or len(people) > _MOST_NAMED:
+        return contains("created_by", value)
+    return Q(created_by__in=[name for name, _ in people if value.lower() in name.lower()])
+
+
+def _of(field: str, model: type[Model], wanted: Q) -> Q:
+    """The runs of the few rows that are wanted: with their ids at hand the database sees how many runs that will be."""
+    ids = list(model._default_manager.filter(wanted).values_list("pk", flat=True)[: _MOST_NAMED + 1])
+    if len(ids) > _MOST_NAMED:
+        return Q(**{f"{field}__in": model._default_manager.filter(wanted).values("pk")})
+    return Q(**{f"{field}__in": ids})
 
 
 def _started(value: str, now: datetime) -> Q:
@@ -169,12 +193,12 @@ def _span(match: re.Match[str]) -> timedelta:
 
 KEYS: dict[str, Callable[[str, datetime], Q]] = {
     "state": _state,
-    "experiment": lambda value, now: Q(experiment__name__icontains=value),
-    "pipeline": lambda value, now: Q(version__pipeline__display_name__icontains=value) | Q(specification__name__icontains=value),
+    "experiment": lambda value, now: _of("experiment", Experiment, contains("name", value)),
+    "pipeline": _pipeline,
     "version": _version,
-    "name": lambda value, now: Q(name__icontains=value),
+    "name": lambda value, now: contains("name", value),
     "tag": lambda value, now: tagged(value),
-    "by": lambda value, now: Q(created_by__icontains=value),
+    "by": _by,
     "started": _started,
     "duration": _duration,
 }

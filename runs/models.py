@@ -260,6 +260,14 @@ class Artifact(models.Model):
         ]
 
 
+class Sweep(models.Model):
+    """How far a job has come that goes over a large table, round after round."""
+
+    name = models.CharField(primary_key=True, max_length=63)
+    after = models.PositiveBigIntegerField(default=0, help_text="the id it has come to; 0 where a round is at its end")
+    began_at = models.DateTimeField(help_text="when the last round began")
+
+
 class ArtifactUse(models.Model):
     """That a task of a run took an artifact as an input."""
 
@@ -355,3 +363,53 @@ class Leftover(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["due"], name="leftover_due")]
+
+
+# --- counters -------------------------------------------------------------------------------------------------------
+#
+# Kept by triggers of PostgreSQL in the transactions that change what is counted (SQLite counts rows itself). A change adds a
+# row and locks none; `runs.tallying` puts rows together now and then, and how many there are is the sum over them all. Only
+# the columns that `of` says are told apart in a row; they are called as in what is counted, so that its filters apply here.
+
+
+class RunTally(models.Model):
+    """How many runs there are. `of`: `experiment`, `pipeline` (both by state and storage state) or `person`."""
+
+    of = models.CharField(max_length=12)
+    namespace = models.CharField(max_length=63)
+    experiment_key = models.UUIDField(null=True)
+    pipeline_key = models.UUIDField(null=True)
+    created_by = models.CharField(max_length=255, default="")
+    state = models.CharField(max_length=12, default="")
+    storage_state = models.CharField(max_length=16, default="")
+    count = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["of", "namespace"], name="run_tally_of")]
+
+
+class ArtifactTally(models.Model):
+    """How many artifacts there are. `of`: `type` or `name`."""
+
+    of = models.CharField(max_length=12)
+    namespace = models.CharField(max_length=63)
+    type = models.CharField(max_length=128, default="")
+    name = models.TextField(default="")
+    count = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["of", "namespace"], name="artifact_tally_of")]
+
+
+class CacheTally(models.Model):
+    """How many cache entries there are, how often they were used and the seconds that saved. `of`: `pipeline`."""
+
+    of = models.CharField(max_length=12)
+    namespace = models.CharField(max_length=63)
+    pipeline_name = models.CharField(max_length=128, default="")
+    count = models.BigIntegerField()
+    hits = models.BigIntegerField(default=0)
+    saved = models.FloatField(default=0)
+
+    class Meta:
+        indexes = [models.Index(fields=["of", "namespace"], name="cache_tally_of")]

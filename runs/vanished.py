@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from runs import models
@@ -24,7 +24,8 @@ from runs.execution.locations import STORE, STORE_FOLDER
 log = logging.getLogger(__name__)
 
 _BATCH = 2000  # artifacts looked for in one go
-_AGAIN_AFTER = timedelta(hours=1)
+_AGAIN_AFTER = timedelta(hours=1)  # from the begin of one round over all of them to the next
+_SWEEP = "artifacts"
 _LONGEST = 10.0  # seconds of one look: the rest is for the next
 
 
@@ -43,18 +44,36 @@ def look_for_artifacts(*, most: int = _BATCH) -> int:
             break
         row.size = _size(row)
         looked.append(row)
-    lost = []
-    for row in own.filter(looked_at__lt=now - _AGAIN_AFTER, size__isnull=False).order_by("looked_at")[: most - len(looked)]:
-        if time.monotonic() > until:
-            break
-        if not _is_there(row.uri):
-            lost.append(row.pk)
-        looked.append(row)
-    for row in looked:
         row.looked_at = now
+        looked.append(row)
     models.Artifact.objects.bulk_update(looked, ["looked_at", "size"], batch_size=200)
+    lost = _look_again(own.filter(looked_at__lt=now - _AGAIN_AFTER, size__isnull=False), most - len(looked), until)
     mark_gone(lost)
     return len(lost)
+
+
+def _look_again(rows: QuerySet[models.Artifact], most: int, until: float) -> list[int]:
+    """Goes on with the round over known artifacts, by their ids: that they are there still is written nowhere."""
+    now = timezone.now()
+    sweep = models.Sweep.objects.filter(name=_SWEEP).first() or models.Sweep(name=_SWEEP, began_at=now - _AGAIN_AFTER)
+    if not sweep.after:
+        if sweep.began_at > now - _AGAIN_AFTER:
+            return []
+        sweep.began_at = now
+    lost, looked = [], 0
+    for pk, uri in rows.filter(pk__gt=sweep.after).order_by("pk").values_list("pk", "uri")[:most]:
+        if time.monotonic() > until:
+            break
+        if not _is_there(uri):
+            lost.append(pk)
+        sweep.after, looked = pk, looked + 1
+    else:
+        if looked < most:  # the round is at its end
+            if not (looked or sweep.after):
+                return []
+            sweep.after = 0
+    sweep.save()
+    return lost
 
 
 def missing_inputs(inputs: Values) -> list[ArtifactValue]:

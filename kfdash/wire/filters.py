@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,12 @@ from operator import and_, or_
 from typing import Any
 from urllib.parse import unquote_plus
 
-from django.db.models import F, Q, Value
-from django.db.models.functions import Lower
-from django.db.models.lookups import Exact, GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
+from django.db.models import CharField, DateTimeField, F, Func, Q, UUIDField, Value
+from django.db.models.functions import Coalesce, Left, Lower
+from django.db.models.lookups import Contains, Exact, GreaterThan, GreaterThanOrEqual, LessThan, LessThanOrEqual
 from django.utils.dateparse import parse_date, parse_datetime
 
+from kfdash.containing import contains
 from kfdash.tagged import tag_is
 from kfdash.wire.errors import Malformed, WireError, invalid
 from kfdash.wire.messages import EPOCH
@@ -44,6 +46,9 @@ _TEXT_LOOKUPS = {
     "LESS_THAN": LessThan,
     "LESS_THAN_EQUALS": LessThanOrEqual,
 }
+_BEGIN_LOOKUPS = {**_TEXT_LOOKUPS, "GREATER_THAN": GreaterThanOrEqual, "LESS_THAN": LessThanOrEqual}
+_BEGINNING = 200  # characters
+_NOBODY = uuid.UUID(int=0)
 _MOST_PREDICATES = 100
 _NOTHING = Q(pk__in=[])
 _BAD_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
@@ -68,6 +73,7 @@ class Column:
     source: str
     kind: Kind = Kind.TEXT
     nullable: bool = False  # a time that may not have happened yet: 1970; an id that may be none: sorted as zeros
+    long: bool = False  # a text without a limit: sorted by its beginning, as no index takes whole ones
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
@@ -195,7 +201,8 @@ def _one(predicate: Predicate, columns: Mapping[str, Column], tagged: bool) -> Q
     if column is None:
         raise unknown_column(predicate.key, columns)
     if predicate.operation == "IN":
-        return reduce(or_, (_CONDITIONS[column.kind](column, "EQUALS", value) for value in predicate.value), _NOTHING)
+        conditions = [_CONDITIONS[column.kind](column, "EQUALS", value) for value in predicate.value]
+        return reduce(or_, conditions) if conditions else _NOTHING
     if predicate.operation == "NOT_EQUALS":
         return ~_CONDITIONS[column.kind](column, "EQUALS", predicate.value)
     return _CONDITIONS[column.kind](column, predicate.operation, predicate.value)
@@ -206,21 +213,48 @@ def unknown_column(key: str, columns: Mapping[str, Column]) -> WireError:
     return invalid(f"{key[:80]!r} cannot be filtered or sorted by; these can: {', '.join(columns)}.")
 
 
+def sorted_by(column: Column) -> Any:
+    """What a column is compared and sorted by, the same expression as in its index: the ORM's name, or an expression.
+
+    Texts without regard to case; of long ones their beginning; what may be unset as if it were the least there is.
+    """
+    if column.kind is Kind.TEXT:
+        return Lower(Left(F(column.source), _BEGINNING)) if column.long else Lower(F(column.source))
+    if not column.nullable:
+        return F(column.source)
+    if column.kind is Kind.ID:  # a foreign key, too, is the id that it holds
+        return Coalesce(F(column.source), Value(_NOBODY), output_field=UUIDField())
+    return Coalesce(F(column.source), Value(EPOCH), output_field=DateTimeField())
+
+
 def _text(column: Column, operation: str, value: Any) -> Q:
     if operation == "IS_SUBSTRING":
-        return Q(**{f"{column.source}__icontains": value})
-    lookup = _TEXT_LOOKUPS[operation]
-    return Q(lookup(Lower(F(column.source)), Lower(Value(str(value)))))  # the same expression as sorting: one index serves both
+        found = contains(column.source, value)
+        return found & ~Q(**{column.source: ""}) if column.long and value else found  # indexes leave empty ones out
+    found = Q(_TEXT_LOOKUPS[operation](Lower(F(column.source)), Lower(Value(str(value)))))
+    if column.long:  # said of the beginning, too, it lets the database use the index
+        found &= Q(_BEGIN_LOOKUPS[operation](sorted_by(column), Lower(Left(Value(str(value)), _BEGINNING))))
+    return found
 
 
 def _id(column: Column, operation: str, value: Any) -> Q:
     if operation == "IS_SUBSTRING":
-        needle = str(value).replace("-", "")
-        return Q(**{f"{column.source}__icontains": needle}) if re.fullmatch("[0-9a-fA-F]*", needle) else _NOTHING
+        needle = str(value).replace("-", "").lower()
+        return Q(Contains(_Hex(F(column.source)), Value(needle))) if re.fullmatch("[0-9a-f]*", needle) else _NOTHING
     key = read_id(str(value))
     if key is None:
         return _NOTHING
     return Q(**{column.source if operation == "EQUALS" else f"{column.source}__{_LOOKUPS[operation]}": key})
+
+
+class _Hex(Func):
+    """An id's digits, without dashes."""
+
+    output_field = CharField()
+
+    def as_sql(self, compiler: Any, connection: Any, **context: Any) -> Any:
+        sql, parameters = compiler.compile(self.get_source_expressions()[0])
+        return (f"encode(uuid_send({sql}), 'hex')" if connection.vendor == "postgresql" else sql), parameters
 
 
 def _number(column: Column, operation: str, value: Any) -> Q:
@@ -249,18 +283,14 @@ def _time(column: Column, operation: str, value: Any) -> Q:
         raise invalid(f"{str(value)[:40]!r} is no time; a time is RFC 3339 or Unix seconds.")
     begin = EPOCH + timedelta(seconds=min(max(seconds, _FIRST_SECOND), _LAST_SECOND))
     end = begin + timedelta(seconds=1)
-    name = column.source
-    found = {
-        "EQUALS": Q(**{f"{name}__gte": begin, f"{name}__lt": end}),
-        "GREATER_THAN": Q(**{f"{name}__gte": end}),
-        "GREATER_THAN_EQUALS": Q(**{f"{name}__gte": begin}),
-        "LESS_THAN": Q(**{f"{name}__lt": begin}),
-        "LESS_THAN_EQUALS": Q(**{f"{name}__lt": end}),
+    at = sorted_by(column)
+    return {
+        "EQUALS": Q(GreaterThanOrEqual(at, begin)) & Q(LessThan(at, end)),
+        "GREATER_THAN": Q(GreaterThanOrEqual(at, end)),
+        "GREATER_THAN_EQUALS": Q(GreaterThanOrEqual(at, begin)),
+        "LESS_THAN": Q(LessThan(at, begin)),
+        "LESS_THAN_EQUALS": Q(LessThan(at, end)),
     }[operation]
-    if column.nullable:
-        unset = Q(**{f"{name}__isnull": True})
-        return found | unset if _COMPARE[operation](0, seconds) else found & ~unset
-    return found
 
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

@@ -9,24 +9,23 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from django.db.models import F, Model, Q, QuerySet, UUIDField, Value
-from django.db.models.functions import Coalesce, Lower
+from django.db.models import CharField, DateTimeField, F, Field, IntegerField, Model, Q, QuerySet, UUIDField, Value
 
+from kfdash.keyset import InOrder, first_of
 from kfdash.wire.errors import Malformed, invalid
-from kfdash.wire.filters import Column, Kind, Predicate, condition, kept_predicate, read_filter, unknown_column
-from kfdash.wire.messages import EPOCH
+from kfdash.wire.filters import Column, Kind, Predicate, condition, kept_predicate, read_filter, sorted_by, unknown_column
 from kfdash.wire.reading import Query, read_id, read_json
 
 DEFAULT_SIZE, LARGEST_SIZE = 20, 200
 _LONGEST_TOKEN = 64 * 1024
 
 Row = TypeVar("Row", bound=Model)
+Count = Callable[[Q], int | None]
 
 
 @dataclass(frozen=True)
@@ -70,13 +69,20 @@ class Listing:
     columns: Mapping[str, Column]
     tagged: bool = False
 
-    def page(self, rows: QuerySet[Row], query: Query) -> Page[Row]:
-        """The page that a query asks for. Rows are counted for the first page alone. Raises WireError."""
+    def page(self, rows: QuerySet[Row], query: Query, *, where: Q | None = None, count: Count | None = None) -> Page[Row]:
+        """The page that a query asks for, of the rows that meet `where`, too. They are counted for the first page alone.
+
+        `count` knows how many rows meet some conditions without reading them, and says None of others. Raises WireError.
+        """
         size = _size(query.integer("page_size"))
         order, predicates, start = self._read(query)
-        rows = rows.filter(condition(predicates, self.columns, tagged=self.tagged))
-        total = start.total if start else rows.count()
-        found = list(self._ordered(rows, order, start)[: size + 1])
+        wanted = condition(predicates, self.columns, tagged=self.tagged) & (where or Q())
+        chosen = rows.filter(wanted)
+        total = start.total if start else count(wanted) if count else None
+        total = chosen.count() if total is None else total
+        found: list[Row] = []
+        if total:
+            found = list(first_of(self._ordered(chosen, order, start), size + 1, self._ordered(rows, order, None)))
         token = self._token(order, predicates, found[size], total) if len(found) > size else ""
         return Page(found[:size], total, token)
 
@@ -113,12 +119,11 @@ class Listing:
             return rows.filter(**{f"pk__{after}e": start.key}) if start else rows
         name = "sort_value" if _is_computed(column) else column.source
         if _is_computed(column):
-            rows = rows.annotate(sort_value=_computed(column))
+            rows = rows.annotate(sort_value=sorted_by(column))
         if start:
-            rows = rows.filter(
-                Q(**{f"{name}__{after}e": start.value}),  # said alone, it lets the database begin in the index
-                Q(**{f"{name}__{after}": start.value}) | Q(**{name: start.value, f"pk__{after}e": start.key}),
-            )
+            value, pk = sorted_by(column), rows.model._meta.pk
+            named = Value(start.value, output_field=_field_of(column)), Value(start.key, output_field=pk)
+            rows = rows.filter(InOrder(value, F("pk"), named, descending=order.descending))
         return rows.order_by(f"{sign}{name}", f"{sign}pk")
 
     def _token(self, order: _Order, predicates: tuple[Predicate, ...], first: Model, total: int) -> str:
@@ -191,8 +196,6 @@ def _is_computed(column: Column) -> bool:
     return column.kind is Kind.TEXT or column.nullable
 
 
-def _computed(column: Column) -> Any:
-    """What is sorted by where it is not the column itself: texts without regard to case, times and ids that may be unset."""
-    if column.kind is Kind.ID:
-        return Coalesce(F(column.source), Value(uuid.UUID(int=0)), output_field=UUIDField())
-    return Lower(F(column.source)) if column.kind is Kind.TEXT else Coalesce(F(column.source), Value(EPOCH))
+def _field_of(column: Column) -> Field[Any, Any]:
+    kinds = {Kind.TIME: DateTimeField, Kind.ID: UUIDField, Kind.NUMBER: IntegerField}
+    return kinds.get(column.kind, CharField)()

@@ -15,7 +15,7 @@ from kfdash.wire.listing import Listing
 from kfdash.wire.messages import Empty, compact, read_message
 from kfdash.wire.reading import Query
 from kfdash.wire.views import WireView
-from runs import models, services
+from runs import models, services, tallying
 from runs.api.inside import of_run, precise
 from runs.api.messages import CacheSummary, Evicted, EvictRequest
 from runs.api.serializers import ListCacheEntries
@@ -30,7 +30,7 @@ CACHE = Listing(
         "pipeline_name": Column("pipeline_name"),
         "fingerprint": Column("fingerprint"),
         "run_id": Column("run_id", Kind.ID),
-        "path": Column("path"),
+        "path": Column("path", long=True),
         "hits": Column("hits", Kind.NUMBER),
         "created_at": Column("created_at", Kind.TIME),
         "last_hit_at": Column("last_hit_at", Kind.TIME, nullable=True),
@@ -49,7 +49,8 @@ class CacheView(WireView):
     def get(self, request: Request) -> Response:
         """List what the cache holds."""
         query = Query(request.GET)
-        page = CACHE.page(of_run(services.cache_entries().order_by(), query.text("run_id")), query)
+        rows, of = services.cache_entries().order_by(), of_run(query.text("run_id"))
+        page = CACHE.page(rows, query, where=of, count=tallying.count_of(models.CacheTally))
         sizes = services.entry_sizes(page.rows)
         return Response(page.answer("entries", [_entry(row, sizes[row.pk]) for row in page.rows]))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -23,7 +24,8 @@ from kfdash.wire.views import WireView
 from pipelines.labels import tag_problems
 from pipelines.models import PipelineVersion
 from pipelines.spec.problems import Refused
-from runs import models, services
+from runs import models, services, tallying
+from runs.api.experiments import STORAGE_WORDS
 from runs.api.inside import precise
 from runs.api.messages import (
     AgainRequest,
@@ -39,7 +41,7 @@ from runs.api.messages import (
     StopRequest,
 )
 from runs.api.requests import experiment_of, refused_arguments, run_of, version_of
-from runs.engine.model import CacheUse
+from runs.engine.model import CacheUse, State
 from runs.removed import removed_sentence
 
 _TAG = "kfdash"
@@ -57,8 +59,8 @@ OWN_RUNS = Listing(
         "display_name": Column("name"),
         "created_at": Column("created_at", Kind.TIME),
         "finished_at": Column("finished_at", Kind.TIME, nullable=True),
-        "state": Column("state"),
-        "storage_state": Column("storage_state"),
+        "state": Column("state", Kind.WORD, words={state.value: (state.value,) for state in State}),
+        "storage_state": Column("storage_state", Kind.WORD, words=STORAGE_WORDS),
         "experiment_id": Column("experiment_key", Kind.ID),
         "pipeline_id": Column("pipeline_key", Kind.ID, nullable=True),
         "origin_id": Column("origin_id", Kind.ID, nullable=True),
@@ -122,9 +124,8 @@ class OwnRunsView(WireView):
         """List runs; a filter may name a tag as `tags.<key>`."""
         query = Query(request.GET)
         rows = models.Run.objects.defer("arguments").filter(namespace="")
-        if tag := query.text("tag"):
-            rows = rows.filter(tagged(tag))
-        page = OWN_RUNS.page(rows, query)
+        of = tagged(tag) if (tag := query.text("tag")) else Q()
+        page = OWN_RUNS.page(rows, query, where=of, count=tallying.count_of(models.RunTally))
         return Response(page.answer("runs", [own_run(row) for row in page.rows]))
 
     @extend_schema(request=LaunchRequest, responses={200: OwnRun} | error_responses(), tags=[_TAG])

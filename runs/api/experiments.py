@@ -33,7 +33,7 @@ EXPERIMENTS = Listing(
         "display_name": Column("name"),
         "created_at": Column("created_at", Kind.TIME),
         "last_run_created_at": Column("last_run_created_at", Kind.TIME, nullable=True),
-        "description": Column("description"),
+        "description": Column("description", long=True),
         "namespace": Column("", Kind.FIXED),
         "storage_state": Column("storage_state", Kind.WORD, words=STORAGE_WORDS),
     },

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Q
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -21,14 +21,12 @@ from kfdash.wire.messages import compact
 from kfdash.wire.reading import Query, read_id
 from kfdash.wire.views import WireView
 from pipelines.spec.constants import task_uuid
-from runs import logs, models
+from runs import logs, models, tallying
 from runs.api.answers import display_name
 from runs.api.nodes import attempt_of, refuse_removed, text_log
 from runs.api.requests import run_of
 from runs.api.serializers import ArtifactMessage, ListArtifacts, ListEvents, ListTasks, LogPage
 from runs.engine.model import Phase
-
-Row = TypeVar("Row", bound=Model)
 
 _TAG = "kfdash"
 _MOST_TASKS, _MOST_EVENTS, _MOST_LINES = 10_000, 1_000, 10_000
@@ -44,10 +42,10 @@ ARTIFACTS = Listing(
     {
         "artifact_id": Column("id", Kind.NUMBER),
         "run_id": Column("run_id", Kind.ID, nullable=True),
-        "name": Column("name"),
+        "name": Column("name", long=True),
         "type": Column("type"),
-        "uri": Column("uri"),
-        "path": Column("path"),
+        "uri": Column("uri", long=True),
+        "path": Column("path", long=True),
         "created_at": Column("created_at", Kind.TIME),
     },
 )
@@ -210,7 +208,8 @@ class ArtifactsView(WireView):
     def get(self, request: Request) -> Response:
         """List artifacts."""
         query = Query(request.GET)
-        page = ARTIFACTS.page(of_run(models.Artifact.objects.filter(namespace=""), query.text("run_id")), query)
+        rows, of = models.Artifact.objects.filter(namespace=""), of_run(query.text("run_id"))
+        page = ARTIFACTS.page(rows, query, where=of, count=tallying.count_of(models.ArtifactTally))
         return Response(page.answer("artifacts", [_artifact(row) for row in page.rows]))
 
 
@@ -255,9 +254,9 @@ def _artifact(row: models.Artifact) -> dict[str, Any]:
     )
 
 
-def of_run(rows: QuerySet[Row], run_id: str) -> QuerySet[Row]:
-    """The rows of one run, or all where none is named."""
+def of_run(run_id: str) -> Q:
+    """The condition that a row is of this run; none where none is named."""
     if not run_id:
-        return rows
+        return Q()
     key = read_id(run_id)
-    return rows.filter(run_id=key) if key else rows.none()
+    return Q(run_id=key) if key else Q(pk__in=[])

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,7 +23,7 @@ from pipelines import specifications
 from pipelines.models import PipelineVersion
 from pipelines.spec.parse import Document, parse_json
 from pipelines.spec.problems import Refused
-from runs import models, services
+from runs import models, services, tallying
 from runs.api.answers import new_run_answer, run_answer, run_answers
 from runs.api.experiments import STORAGE_WORDS
 from runs.api.requests import experiment_of, refused_arguments, run_of, version_of
@@ -49,7 +50,7 @@ RUNS = Listing(
         "display_name": Column("name"),
         "created_at": Column("created_at", Kind.TIME),
         "finished_at": Column("finished_at", Kind.TIME, nullable=True),
-        "description": Column("description"),
+        "description": Column("description", long=True),
         "scheduled_at": Column("scheduled_at", Kind.TIME, nullable=True),
         "storage_state": Column("storage_state", Kind.WORD, words=STORAGE_WORDS),
         "status": Column(
@@ -78,11 +79,11 @@ class RunsView(WireView):
     def get(self, request: Request) -> Response:
         """List runs, archived ones too unless a filter leaves them out."""
         query = Query(request.GET)
-        rows = models.Run.objects.defer("arguments").filter(namespace="")
+        rows, of = models.Run.objects.defer("arguments").filter(namespace=""), Q()
         if experiment := query.text("experiment_id"):
             key = read_id(experiment)
-            rows = rows.filter(experiment_key=key) if key else rows.none()
-        page = RUNS.page(rows, query)
+            of = Q(experiment_key=key) if key else Q(pk__in=[])
+        page = RUNS.page(rows, query, where=of, count=tallying.count_of(models.RunTally))
         return Response(page.answer("runs", run_answers(page.rows)))
 
     @extend_schema(request=RunMessage, responses={200: RunMessage} | error_responses(), tags=[_TAG])

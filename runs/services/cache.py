@@ -12,7 +12,7 @@ from django.db.models import F, FloatField, QuerySet, Sum
 from access.services import record
 from pipelines import specifications
 from pipelines.spec.model import PipelineSpec
-from runs import caching, models
+from runs import caching, models, tallying
 from runs.earlier import again_value
 from runs.engine.again import Earlier
 from runs.engine.model import CacheUse, Kind, State, Task
@@ -36,6 +36,8 @@ def cache_entries(*, namespace: str = "") -> QuerySet[models.CacheEntry]:
 
 def cache_summary(*, namespace: str = "") -> dict[str, float]:
     """`{entries, hits, saved}` of the whole cache; `saved` in seconds."""
+    if (counted := tallying.cache_sums(namespace=namespace)) is not None:
+        return counted
     rows = models.CacheEntry.objects.filter(namespace=namespace)
     summed = rows.aggregate(used=Sum("hits"), saved=Sum(F("hits") * F("seconds"), output_field=FloatField()))
     return {"entries": rows.count(), "hits": summed["used"] or 0, "saved": summed["saved"] or 0.0}

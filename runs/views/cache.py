@@ -14,14 +14,16 @@ from django.utils import timezone
 from django.views.decorators.http import require_GET, require_http_methods
 
 from kfdash import keyset
+from kfdash.containing import contains
 from kfdash.words import counted, duration
 from pipelines.spec.storable import storable_text
-from runs import services
-from runs.models import CacheEntry
+from runs import services, tallying
+from runs.models import CacheEntry, CacheTally, Run
 from runs.views.lists import NAMESPACE, is_partial
 
 PAGE_SIZE = 50
 AGES = (("1", "a day"), ("7", "7 days"), ("30", "30 days"), ("90", "90 days"))
+_MOST_RUNS = 500  # whose ids are looked up first: the database then sees how few entries they have
 _MOST_PIPELINES = 500  # in the list to choose from
 
 
@@ -75,8 +77,11 @@ def cache_evict(request: HttpRequest) -> HttpResponse:
 
 def _has(word: str) -> Q:
     number = word.removeprefix("#")
-    found = Q(pipeline_name__icontains=word) | Q(path__icontains=word) | Q(run__name__icontains=word)
-    return Q(run__number=int(number)) if word.startswith("#") and number.isdecimal() and len(number) < 19 else found
+    if word.startswith("#") and number.isdecimal() and len(number) < 19:
+        return Q(run__number=int(number))
+    named = list(Run.objects.filter(contains("name", word), namespace=NAMESPACE).values_list("pk", flat=True)[: _MOST_RUNS + 1])
+    of_runs = Q(run__in=named) if len(named) <= _MOST_RUNS else contains("run__name", word)
+    return contains("pipeline_name", word) | contains("path", word) | of_runs
 
 
 def _rows(entries: Iterable[CacheEntry]) -> list[dict[str, Any]]:
@@ -140,5 +145,8 @@ def _goes(count: int, hits: int) -> str:
 
 def _pipelines() -> list[dict[str, Any]]:
     """Names of pipelines with entries, and how many."""
+    counted_ones = tallying.counted_values(CacheTally, "pipeline", "pipeline_name", namespace=NAMESPACE)
+    if counted_ones is not None:
+        return [{"pipeline_name": name, "count": count} for name, count in counted_ones[:_MOST_PIPELINES]]
     rows = CacheEntry.objects.filter(namespace=NAMESPACE).order_by("pipeline_name")
     return list(rows.values("pipeline_name").annotate(count=Count("pk"))[:_MOST_PIPELINES])

@@ -49,7 +49,8 @@ def listing(request: HttpRequest, runs: QuerySet[Run]) -> dict[str, Any]:
     archived = request.GET.get("view") == "archive"
     tokens = filters.parse(request.GET.get("q", ""), now=timezone.now())
     chosen = runs.filter(storage_state=StorageState.ARCHIVED if archived else StorageState.AVAILABLE)
-    page = keyset.page(with_pipeline(filters.apply(chosen, tokens)), request.GET, size=PAGE_SIZE)
+    found, loaded = with_pipeline(filters.apply(chosen, tokens)), with_pipeline(Run.objects.all())
+    page = keyset.page(found, request.GET, size=PAGE_SIZE, loaded=loaded)
     return {
         "page": page,
         "rows": run_rows(page.rows),

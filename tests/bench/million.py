@@ -157,6 +157,7 @@ class _Rows:
                 "version_id": None if inline else version.pk,
                 "version_key": None if inline else version.pk,
                 "pipeline_key": None if inline else version.pipeline_id,
+                "origin_id": chance.choice(self.made)[0] if self.made and chance.random() < 0.03 else None,
                 "parameters": json.dumps({"rate": round(chance.random(), 3), "rows": chance.randrange(10**6)}),
                 "arguments": '{"rate":0.1,"rows":1000}',
                 "pipeline_root": f"minio://kfdash/v2/artifacts/{name}/{key}",

@@ -96,6 +96,20 @@ def test_the_job_measures_artifacts_and_takes_entries_out_whose_files_have_vanis
     assert task(again, "root/s0").attempt == 1 and not task(again, "root/s0").cached_from
 
 
+def test_looking_again_goes_on_where_it_stopped_and_writes_nothing_of_what_is_there() -> None:
+    run = finished()
+    models.Artifact.objects.update(looked_at=timezone.now() - timedelta(hours=2), size=5)
+    write(run, "s1/data").unlink()
+    assert vanished.look_for_artifacts(most=1) == 0
+    assert vanished.look_for_artifacts(most=1) == 1
+    assert not models.Artifact.objects.filter(looked_at__gt=timezone.now() - timedelta(hours=1)).exists()
+    write(run, "s0/data").unlink()
+    assert vanished.look_for_artifacts(most=5) == 0, "that round is at its end, and the next one begins an hour later"
+    assert vanished.look_for_artifacts(most=5) == 0
+    models.Sweep.objects.update(began_at=timezone.now() - timedelta(hours=2))
+    assert vanished.look_for_artifacts(most=5) == 1
+
+
 def test_what_never_had_a_file_is_not_gone() -> None:
     run = finished()
     write(run, "s0/data").unlink()
