@@ -14,12 +14,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from kfdash import live, metrics
@@ -29,6 +32,8 @@ from runs.executors.base import LogLine
 from runs.messages import snapshot
 from runs.tree import read_steps
 from runs.wording import said
+
+log = logging.getLogger(__name__)
 
 _NOT_JSON = 1007
 _ATTEMPT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
@@ -85,12 +90,12 @@ class RunConsumer(JsonConsumer):
         await self.channel_layer.group_add(live.run_group(self.run_id), self.channel_name)
         await self.accept()
         await self._snapshot()
-        self.looking = asyncio.create_task(self._look())
+        _looks().open.add(self)
 
     async def disconnect(self, code: int) -> None:
         await self.channel_layer.group_discard(live.run_group(self.run_id), self.channel_name)
         await self._unfollow()
-        self.looking.cancel()
+        _looks().open.discard(self)
         if self.flushing is not None:
             self.flushing.cancel()
 
@@ -115,18 +120,20 @@ class RunConsumer(JsonConsumer):
         self._known(found)
         await self.send_json({"type": "snapshot", "now": timezone.now().isoformat(), **found})
 
+    def waits(self) -> bool:
+        """Whether nothing came since the last look, and something may still come."""
+        log_goes_on = self.followed is not None and not self.followed.over
+        return self.quiet and (not self.over or log_goes_on)
+
     def _known(self, message: dict[str, Any]) -> None:
         self.number, self.over = message["number"], engine.State(message["run"]["state"]).is_final
 
-    async def _look(self) -> None:
-        """Now and then, where nothing came: whether a message was lost, of the run or of the log that is followed."""
-        while True:
-            self.quiet = True
-            await asyncio.sleep(_LOOK_AFTER)
-            if self.quiet and not self.over and await _read_number(self.run_id) > self.number:
-                await self._snapshot()
-            if self.quiet and (followed := self.followed) is not None and not followed.over:
-                followed.take({"lines": await _read(followed.key, followed.last + 1), "ended": await _log_is_over(followed.key)})
+    async def look(self, number: int) -> None:
+        """Nothing came for a while: sends what was lost, of the run, whose last event has this number, or of a log."""
+        if number > self.number:
+            await self._snapshot()
+        if (followed := self.followed) is not None and not followed.over:
+            followed.take({"lines": await _read(followed.key, followed.last + 1), "ended": await _log_is_over(followed.key)})
 
     # --- changes of tasks ---
 
@@ -234,6 +241,46 @@ class _Followed:
         self.wake.set()
 
 
+class _Looks:
+    """The pages of runs of this process: one statement asks for all to which nothing came, however many they are."""
+
+    def __init__(self) -> None:
+        self.open: WeakSet[RunConsumer] = WeakSet()
+        self._task = asyncio.create_task(self._look_for_ever())
+
+    async def _look_for_ever(self) -> None:
+        told = False
+        while True:
+            await asyncio.sleep(_LOOK_AFTER)
+            quiet = [page for page in self.open if page.waits()]
+            for page in self.open:
+                page.quiet = True
+            try:
+                numbers = await _read_numbers({page.run_id for page in quiet}) if quiet else {}
+                told = False
+            except DatabaseError as error:
+                if not told:
+                    log.warning("It cannot be seen whether pages missed something (%s); it is looked at again.", error)
+                told = True
+                continue
+            for page in quiet:
+                try:
+                    await page.look(numbers.get(page.run_id, 0))
+                except Exception as error:  # whatever became of that page: the others are still looked at
+                    log.debug("A page could not be told what it missed: %s", error)
+
+
+_looks_of: WeakKeyDictionary[asyncio.AbstractEventLoop, _Looks] = WeakKeyDictionary()
+
+
+def _looks() -> _Looks:
+    """Those of the loop at hand."""
+    loop = asyncio.get_running_loop()
+    if loop not in _looks_of:
+        _looks_of[loop] = _Looks()
+    return _looks_of[loop]
+
+
 class RunsConsumer(JsonConsumer):
     """A list of runs: `{"type": "runs.changed", "runs": [ids]}`, gathered to at most four messages a second."""
 
@@ -283,9 +330,10 @@ def _read_snapshot(run_id: str) -> dict[str, Any] | None:
 
 
 @database_sync_to_async
-def _read_number(run_id: str) -> int:
-    """The number of the run's last event; 0 where it is gone."""
-    return models.Run.objects.filter(pk=run_id).values_list("event_number", flat=True).first() or 0
+def _read_numbers(run_ids: Iterable[str]) -> dict[str, int]:
+    """The numbers of the runs' last events; those that are gone are left out."""
+    rows = models.Run.objects.filter(pk__in=run_ids).values_list("pk", "event_number")
+    return {str(key): number for key, number in rows}
 
 
 @database_sync_to_async

@@ -14,10 +14,10 @@ import django  # noqa: E402  # settings are read from the environment above
 
 django.setup()
 
-from tests.bench import browser, database, drawing, engine, lists, load, stack, throughput  # noqa: E402
+from tests.bench import browser, crowd, database, drawing, engine, lists, load, stack, throughput  # noqa: E402
 from tests.bench.figures import MEASURES, print_figures  # noqa: E402
 
-ALL = (engine, database, lists, drawing, stack, load, throughput, browser)
+ALL = (engine, database, lists, drawing, stack, load, throughput, crowd, browser)
 
 
 if __name__ == "__main__":

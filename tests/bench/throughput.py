@@ -84,18 +84,18 @@ def create() -> Iterator[Figure]:
         launcher = Launcher(stack)
         _warm(launcher)
         client = launcher.client(0)
-        with _shares(stack, "create run, one client") as shares:
+        with shares(stack, "create run, one client") as used:
             alone = [launcher.create(client) for _ in range(ALONE)]
         yield Figure("create run, one client: p50", statistics.median(alone) * 1000, "ms", 30)
-        yield from shares()
+        yield from used()
         inline = [launcher.create(client, inline=True) for _ in range(ALONE)]
         yield Figure("create run with its pipeline, one client: p50", statistics.median(inline) * 1000, "ms", 30)
         _until_ended(stack)
-        with _shares(stack, f"create run, {CLIENTS} clients") as shares:
+        with shares(stack, f"create run, {CLIENTS} clients") as used:
             seconds, each = launcher.create_many(TOGETHER, CLIENTS)
         yield Figure(f"create run, {CLIENTS} clients", TOGETHER / seconds, "runs/s", 100)
         yield Figure(f"create run, {CLIENTS} clients: p50", statistics.median(each) * 1000, "ms")
-        yield from shares()
+        yield from used()
         _until_ended(stack)
 
 
@@ -107,13 +107,13 @@ def throughput() -> Iterator[Figure]:
         _warm(launcher)
         yield from _steadily(stack, launcher)
         before = _ended(stack)
-        with _shares(stack, "as many as can be") as shares:
+        with shares(stack, "as many as can be") as used:
             began = time.perf_counter()
             launcher.create_many(TOGETHER, CLIENTS)
             _until_ended(stack)
             seconds = time.perf_counter() - began
         yield Figure("one-step runs from creation to end, one worker", (_ended(stack) - before) / seconds * 60, "runs/min", 500)
-        yield from shares()
+        yield from used()
         yield from _backlog(stack, launcher, 1)
         stack.begin("worker-2")
         yield from _backlog(stack, launcher, 2)
@@ -125,7 +125,7 @@ def _steadily(stack: Stack, launcher: Launcher) -> Iterator[Figure]:
     """Runs at the rate of the budget; from creation to end, as the rows have it."""
     count, pause = STEADY_SECONDS * PER_MINUTE // 60, 60 / PER_MINUTE
     client, since = launcher.client(0), _now(stack)
-    with _shares(stack, f"{PER_MINUTE} runs a minute") as shares:
+    with shares(stack, f"{PER_MINUTE} runs a minute") as used:
         began = time.perf_counter()
         for number in range(count):
             time.sleep(max(0.0, began + number * pause - time.perf_counter()))
@@ -137,7 +137,7 @@ def _steadily(stack: Stack, launcher: Launcher) -> Iterator[Figure]:
     yield Figure(f"{PER_MINUTE} runs a minute: reached", count / seconds * 60, "runs/min", PER_MINUTE * 0.95)
     yield Figure(f"{PER_MINUTE} runs a minute: from creation to end, p50", statistics.median(late) * 1000, "ms")
     yield Figure(f"{PER_MINUTE} runs a minute: from creation to end, p95", late[int(len(late) * 0.95)] * 1000, "ms")
-    yield from shares()
+    yield from used()
 
 
 def _backlog(stack: Stack, launcher: Launcher, workers: int) -> Iterator[Figure]:
@@ -146,19 +146,19 @@ def _backlog(stack: Stack, launcher: Launcher, workers: int) -> Iterator[Figure]
     stack.pause(*named)
     launcher.create_many(BACKLOG, CLIENTS)
     before = _ended(stack)
-    with _shares(stack, f"backlog, {workers} worker{'s' * (workers > 1)}") as shares:
+    with shares(stack, f"backlog, {workers} worker{'s' * (workers > 1)}") as used:
         began = time.perf_counter()
         stack.go_on(*named)
         _until_ended(stack)
         seconds = time.perf_counter() - began
     yield Figure(f"backlog of one-step runs, {workers} workers", (_ended(stack) - before) / seconds * 60, "runs/min")
-    yield from shares()
+    yield from used()
 
 
 # --- what it took ---
 
 
-class _shares:
+class shares:
     """Processor time of each process over a `with`; called afterwards, it yields the figures."""
 
     def __init__(self, stack: Stack, name: str) -> None:

@@ -7,14 +7,14 @@ import json
 import uuid
 
 import pytest
-from asgiref.sync import async_to_sync
+from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from channels.layers import get_channel_layer
 from channels.routing import URLRouter
 
 from kfdash import live
 from pipelines.models import Specification
-from runs import logs, logstore, models
+from runs import consumers, logs, logstore, models
 from runs.routing import websocket_urlpatterns
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,17 +60,18 @@ class Socket(ApplicationCommunicator):
 def on_socket(scenario, path=f"/ws/runs/{RUN}/"):
     """Runs a scenario with a connected socket and the layer."""
 
-    async def play():
-        socket = Socket(APPLICATION, {"type": "websocket", "path": path, "query_string": b"", "headers": [], "subprotocols": []})
-        await socket.send_input({"type": "websocket.connect"})
-        assert (await socket.receive_output(5))["type"] == "websocket.accept"
-        try:
-            await scenario(socket, get_channel_layer())
-        finally:
-            await socket.send_input({"type": "websocket.disconnect", "code": 1000})
-            await socket.wait()
+    async_to_sync(connected)(scenario, path)
 
-    async_to_sync(play)()
+
+async def connected(scenario, path=f"/ws/runs/{RUN}/"):
+    socket = Socket(APPLICATION, {"type": "websocket", "path": path, "query_string": b"", "headers": [], "subprotocols": []})
+    await socket.send_input({"type": "websocket.connect"})
+    assert (await socket.receive_output(5))["type"] == "websocket.accept"
+    try:
+        await scenario(socket, get_channel_layer())
+    finally:
+        await socket.send_input({"type": "websocket.disconnect", "code": 1000})
+        await socket.wait()
 
 
 def lines(*numbers):
@@ -122,6 +123,32 @@ def test_a_page_that_missed_something_asks_for_a_snapshot(run):
         await socket.receive_json_from()
         await socket.send_json_to({"type": "sync"})
         assert (await socket.receive_json_from())["type"] == "snapshot"
+
+    on_socket(scenario)
+
+
+def test_pages_whose_messages_are_lost_look_together_and_are_told(run, monkeypatch):
+    asked = []
+    read = consumers._read_numbers
+
+    async def counted(run_ids):
+        asked.append(set(run_ids))
+        return await read(run_ids)
+
+    monkeypatch.setattr(consumers, "_LOOK_AFTER", 0.1)
+    monkeypatch.setattr(consumers, "_read_numbers", counted)
+    write = sync_to_async(models.Run.objects.filter(pk=RUN).update)
+
+    async def scenario(socket, layer):
+        async def other(other, layer):
+            for one in (socket, other):
+                await one.receive_json_from()
+            asked.clear()
+            await write(event_number=9)
+            assert [(await one.receive_json_from())["number"] for one in (socket, other)] == [9, 9]
+            assert asked and set(map(frozenset, asked)) == {frozenset({str(RUN)})}
+
+        await connected(other)
 
     on_socket(scenario)
 
