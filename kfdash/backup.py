@@ -28,6 +28,7 @@ _MANIFEST = "manifest.json"
 _DATABASE, _KEY = "kfdash.sqlite3", "secret-key"
 _RESULTS, _WORKSPACES = "host/attempts", "host/workspaces"
 _FOLDERS = ("artifacts", "logs", _RESULTS, _WORKSPACES)
+_LAST = ".last-backup"  # in the folder of logs, which all parts share: when everything was backed up
 _IN_MEMORY = 16 * 1024 * 1024  # bytes of a file that are held in memory until its size is known
 _APPS = ("pipelines", "runs")
 
@@ -63,6 +64,23 @@ def back_up(file: pathlib.Path, data: pathlib.Path, *, artifacts: pathlib.Path, 
     finally:
         beside.unlink(missing_ok=True)
     return manifest
+
+
+def note(logs: pathlib.Path, at: datetime | None = None) -> datetime:
+    """Writes down that everything was backed up at a moment (now); that moment. Raises OSError."""
+    moment = at or datetime.now(UTC)
+    logs.mkdir(parents=True, exist_ok=True)
+    beside = logs / f"{_LAST}.{os.getpid()}"
+    beside.write_text(moment.isoformat(timespec="seconds"))
+    beside.replace(logs / _LAST)
+    return moment
+
+
+def last(logs: pathlib.Path) -> datetime | None:
+    """When everything was backed up last, as far as somebody noted it."""
+    with contextlib.suppress(OSError, ValueError):
+        return datetime.fromisoformat((logs / _LAST).read_text())
+    return None
 
 
 def restore(file: pathlib.Path, data: pathlib.Path) -> dict[str, Any]:

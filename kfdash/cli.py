@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import django
@@ -77,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     look = commands.add_parser("doctor", help="say what is missing and how to get it")
     look.set_defaults(command=lambda options: doctor.main(podcheck.findings()))
     save = commands.add_parser("backup", help="copy everything that lasts into one archive, while runs go on")
-    save.add_argument("file", type=pathlib.Path, metavar="FILE", help="to make: a tar, compressed where it ends in .gz")
+    save.add_argument("file", type=pathlib.Path, nargs="?", metavar="FILE", help="to make: a tar, compressed where it ends in .gz")
+    save.add_argument("--noted", action="store_true", help="make none: note that one was made otherwise, for the page System")
     save.set_defaults(command=_back_up)
     bring_back = commands.add_parser("restore", help="bring a backup back, into an empty folder")
     bring_back.add_argument("file", type=pathlib.Path, metavar="FILE", help="the archive")
@@ -134,13 +137,28 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _back_up(options: argparse.Namespace) -> int:
+    if options.noted:
+        return _note_backup()
+    if options.file is None:
+        raise backup.BackupRefused("Say which file to make: kfdash backup FILE. --noted tells of a backup that was made otherwise.")
     if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
         raise backup.BackupRefused("The database is a PostgreSQL server's: back it up with pg_dump, and the data folder beside it.")
     try:
         made = backup.back_up(options.file, settings.DATA_DIR, artifacts=settings.ARTIFACTS_DIR, logs=settings.LOGS_DIR)
     except OSError as error:
         raise backup.BackupRefused(f"The backup {options.file} cannot be made: {error}.") from None
+    with contextlib.suppress(OSError):  # the backup is made
+        backup.note(settings.LOGS_DIR, datetime.fromisoformat(made["made_at"]))
     print(f"{settings.DATA_DIR} is in {options.file} as it was at {made['made_at']}. It holds the secret key: keep it safe.")
+    return 0
+
+
+def _note_backup() -> int:
+    try:
+        moment = backup.note(settings.LOGS_DIR)
+    except OSError as error:
+        raise backup.BackupRefused(f"It cannot be noted in {settings.LOGS_DIR}: {error.strerror or error}.") from None
+    print(f"It is noted that everything was backed up at {moment.isoformat(timespec='seconds')}.")
     return 0
 
 

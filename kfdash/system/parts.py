@@ -9,7 +9,7 @@ from typing import Any
 
 from kfdash.doctor import Finding
 from kfdash.pulse import LATE, Heard, Process
-from kfdash.words import counted, duration
+from kfdash.words import duration
 
 STANDS_STILL = 15.0  # seconds without a turn of its loop
 _REMEMBERED = 60.0  # seconds for which a part that ended by itself is spoken of
@@ -73,33 +73,38 @@ class Row:
     part: Part
     state: str
     processes: tuple[Process, ...] = ()
-    sentence: str = ""
+    needed: str = ""  # why it does not work
+    notes: tuple[str, ...] = ()  # what else is worth a look
     trouble: tuple[str, str] | None = None  # of what kind, and what is said of it
+    lost: tuple[Process, ...] = ()  # those that went without a word a moment ago, while others go on
 
     @property
-    def versions(self) -> list[str]:
-        """Those that run; two during an update."""
-        return sorted({one.version for one in self.processes})
+    def shown(self) -> list[Shown]:
+        """Its processes, with those that were lost."""
+        return [*(Shown(one) for one in self.processes), *(Shown(one, lost=True) for one in self.lost)]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A process on the page."""
+
+    process: Process
+    lost: bool = False
 
     @property
-    def since(self) -> datetime | None:
-        """When the oldest of its processes began."""
-        return datetime.fromtimestamp(min(one.started for one in self.processes), UTC) if self.processes else None
+    def since(self) -> datetime:
+        """When it began."""
+        return datetime.fromtimestamp(self.process.started, UTC)
 
     @property
-    def seen(self) -> datetime | None:
-        """When one was last heard of."""
-        return datetime.fromtimestamp(max(one.seen for one in self.processes), UTC) if self.processes else None
+    def seen(self) -> datetime:
+        """When it was last heard of."""
+        return datetime.fromtimestamp(self.process.seen, UTC)
 
     @property
-    def memory(self) -> int:
-        """Resident bytes of its processes together."""
-        return sum(one.memory for one in self.processes)
-
-    @property
-    def count(self) -> str:
-        """`2 processes`, where they are known."""
-        return counted(len(self.processes), "process", "processes") if self.processes else ""
+    def leads(self) -> bool:
+        """Of several observers this one acts."""
+        return not self.lost and bool(self.process.more.get("leads"))
 
 
 def rows(expected: Sequence[str], heard: Heard | None, kept: Kept | None, *, lives: Mapping[int, bool], now: float) -> list[Row]:
@@ -112,7 +117,8 @@ def rows(expected: Sequence[str], heard: Heard | None, kept: Kept | None, *, liv
 
 def findings(found: Sequence[Row], known: Collection[str] = ()) -> list[Finding]:
     """What is wrong with the parts, in sentences that say what to do. Troubles of kinds that are `known` need no other."""
-    own = [Finding(row.part.name, row.sentence, ok=False, needed=row.state != UP) for row in found if row.sentence]
+    own = [Finding(row.part.name, row.needed, ok=False) for row in found if row.needed]
+    own += [Finding(row.part.name, note, ok=False, needed=False) for row in found for note in row.notes]
     said: dict[tuple[str, str], list[str]] = {}
     for row in found:
         if row.trouble and row.trouble[0] not in known:
@@ -130,22 +136,28 @@ def _row(part: Part, heard: Heard | None, kept: Kept | None, lives: Mapping[int,
     if kept is not None and (ended := _ended(part, kept, lives, now)):
         return Row(part, GONE, living, ended)
     if heard is not None and not living and part.name != "host":
-        return Row(part, *_silent(part, heard, kept))
-    if still := [one for one in living if one.stood > STANDS_STILL]:
-        return Row(part, TROUBLED, living, _stands_still(part, still, living, kept))
-    if trouble := _trouble(living):
-        return Row(part, TROUBLED, living, trouble=trouble)
-    if kept is not None and (again := kept.ends.get(part.name)) and now - again["at"] < _REMEMBERED:
-        sentence = f"{part.title} ended {duration(now - again['at'])} ago ({again['how']}) and was started again. {_why(kept)}"
-        return Row(part, UP, living, sentence)
-    if lost := _lost(part.name, heard, living, kept):
-        names = ", ".join(f"{one.machine} ({one.pid})" for one in lost)
-        sentence = (
-            f"{part.title}: {names} was last heard of {duration(_silence(heard, lost))} ago; {len(living)} go on. {_why(kept)}"
-        )
-        return Row(part, UP, living, sentence)
-    known = heard is not None or kept is not None
-    return Row(part, UP if known else "", living)
+        return _silent(part, heard, kept)
+    still = [one for one in living if one.stood > STANDS_STILL]
+    trouble = None if still else _trouble(living)  # what stands still says nothing new
+    state = TROUBLED if still or trouble else UP if heard is not None or kept is not None else ""
+    lost = _lost(part.name, heard, living, kept)
+    notes = [*_again(part, kept, now), *([_went(part, heard, lost, len(living))] if heard is not None and lost else [])]
+    return Row(part, state, living, _stands_still(part, still, living, kept) if still else "", tuple(notes), trouble, lost)
+
+
+def _again(part: Part, kept: Kept | None, now: float) -> list[str]:
+    """That it ended a moment ago, and was started again."""
+    end = kept.ends.get(part.name) if kept is not None else None
+    if end is None or now - end["at"] >= _REMEMBERED:
+        return []
+    return [f"{part.title} ended {duration(now - end['at'])} ago ({end['how']}) and was started again. {_why(kept)}"]
+
+
+def _went(part: Part, heard: Heard, lost: Sequence[Process], others: int) -> str:
+    names = ", ".join(f"{one.machine} ({one.pid})" for one in lost)
+    silence = duration(heard.now - max(one.seen for one in lost))
+    rest = "the other one goes on" if others == 1 else f"the other {others} go on"
+    return f"{part.title}: {names} was last heard of {silence} ago; {rest}. {_why(None)}"
 
 
 def _living(name: str, heard: Heard | None, kept: Kept | None) -> tuple[Process, ...]:
@@ -169,16 +181,16 @@ def _ended(part: Part, kept: Kept, lives: Mapping[int, bool], now: float) -> str
     return f"{part.title} ended ({end['how']}) and is started again {when}. {part.without} {_why(kept)}"
 
 
-def _silent(part: Part, heard: Heard, kept: Kept | None) -> tuple[str, tuple[Process, ...], str]:
+def _silent(part: Part, heard: Heard, kept: Kept | None) -> Row:
     before = [one for one in heard.processes if one.part == part.name]
     if heard.now - heard.up_since < LATE or (kept is not None and not before):
-        return "", (), ""  # Redis, or all of it, has just begun: it will be heard of
+        return Row(part, "")  # Redis, or all of it, has just begun: it will be heard of
     if not before:
-        return GONE, (), f"No process of {part.title} was heard of within the last hour. {part.without} {_start(part)}"
+        return Row(part, GONE, (), f"No process of {part.title} was heard of within the last hour. {part.without} {_start(part)}")
     newest = max(before, key=lambda one: one.seen)
     silence = duration(heard.now - newest.seen)
     where = f"{newest.machine}, process {newest.pid}"
-    return GONE, (), f"{part.title} has not been heard of for {silence} ({where}). {part.without} {_start(part, kept)}"
+    return Row(part, GONE, (), f"{part.title} has not been heard of for {silence} ({where}). {part.without} {_start(part, kept)}")
 
 
 def _stands_still(part: Part, still: Sequence[Process], living: Sequence[Process], kept: Kept | None) -> str:
@@ -199,16 +211,12 @@ def _trouble(living: Sequence[Process]) -> tuple[str, str] | None:
     return None
 
 
-def _lost(name: str, heard: Heard | None, living: Sequence[Process], kept: Kept | None) -> list[Process]:
+def _lost(name: str, heard: Heard | None, living: Sequence[Process], kept: Kept | None) -> tuple[Process, ...]:
     """Those that went without a word within the last minute, while others of the part go on."""
     if heard is None or kept is not None:
-        return []
+        return ()
     silent = [one for one in heard.processes if one.part == name and one not in living]
-    return [one for one in silent if LATE < heard.now - one.seen < _REMEMBERED]
-
-
-def _silence(heard: Heard | None, lost: Sequence[Process]) -> float:
-    return heard.now - max(one.seen for one in lost) if heard else 0.0
+    return tuple(one for one in silent if LATE < heard.now - one.seen < _REMEMBERED)
 
 
 def _start(part: Part, kept: Kept | None = None) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 
-from kfdash import processes, pulse
+from kfdash import backup, processes, pulse
 from kfdash.doctor import Finding
 from kfdash.pulse import Heard, Process
 from kfdash.system import looks, parts
@@ -42,6 +42,7 @@ class Stand:
     clocks: float | None
     resynced: datetime | None
     leader: Process | None
+    backed_up: datetime | None
 
     @property
     def mark(self) -> str:
@@ -66,7 +67,9 @@ def stand() -> Stand:
     rows = _rows(redis_seen.heard if redis_seen else None)
     found = [one for what in seen.values() for one in what.findings]
     found += _told(redis_seen.heard if redis_seen else None)
-    found += parts.findings([row for row in rows if row.part.name not in {one.what for one in found}], _known(found))
+    gone = {row.part.name for row in rows if row.state == parts.GONE}
+    found = [one for one in found if one.what not in gone]  # what is gone explains what waits for it
+    found += parts.findings(rows, _known(found))
     found += _clocks(database, redis_seen)
     observers = redis_seen.heard.living("observer") if redis_seen else []
     leader = next((one for one in observers if one.more.get("leads")), None)
@@ -81,6 +84,7 @@ def stand() -> Stand:
         clocks=max(_differences(database, redis_seen).values(), key=abs, default=None),
         resynced=_moment(leader.more.get("resynced")) if leader else None,
         leader=leader,
+        backed_up=backup.last(settings.LOGS_DIR),
     )
 
 

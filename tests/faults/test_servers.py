@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import http.cookiejar
 import itertools
 import json
 import os
 import pathlib
 import re
+import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -77,27 +81,33 @@ def let_it_end(marks: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def behind_a_login(stand: Standing) -> Iterator[Alone]:
-    """A second web server on the same rows, that people log in to; its administrator is `admin`."""
-    environment = {**stand.installation.environment, "KFDASH_DATA_DIR": str(stand.installation.folder), "KFDASH_AUTH": "accounts"}
-    environment |= {"KFDASH_ADMIN_USER": "admin", "KFDASH_ADMIN_PASSWORD": PASSWORD}
-    subprocess.run([*stand.installation.program, "createadmin"], env=environment, check=True, stdout=subprocess.DEVNULL)
-    address = f"127.0.0.1:{free_port()}"
-    with (stand.installation.folder.parent / "login.output").open("wb") as output:
-        web = subprocess.Popen(
-            [*stand.installation.program, "web", "--bind", address], env=environment, stderr=output, stdout=output
-        )
+def alone(stand: Standing, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A part by itself beside those that `kfdash up` started, on the same servers."""
+    told = {**stand.installation.environment, "KFDASH_DATA_DIR": str(stand.installation.folder), **environment}
+    with (stand.installation.folder.parent / f"{command[0]}.output").open("ab") as output:
+        part = subprocess.Popen([*stand.installation.program, *command], env=told, stderr=output, stdout=output)
     try:
-        alone = Alone(f"http://{address}")
-        assert wait_for(lambda: alone.ask("/login/")[0] == 200, 60)
-        alone.log_in()
-        yield alone
+        yield part
     finally:
-        web.terminate()
-        web.wait()
+        part.terminate()
+        part.wait()
 
 
-class Alone:
+@pytest.fixture(scope="module")
+def people(stand: Standing) -> Iterator[Browser]:
+    """A web server by itself, that people log in to; its administrator is `admin`."""
+    people = {"KFDASH_AUTH": "accounts", "KFDASH_ADMIN_USER": "admin", "KFDASH_ADMIN_PASSWORD": PASSWORD}
+    with alone(stand, "createadmin", **people) as made:
+        assert made.wait(60) == 0
+    address = f"127.0.0.1:{free_port()}"
+    with alone(stand, "web", "--bind", address, **people):
+        browser = Browser(f"http://{address}")
+        assert wait_for(lambda: browser.ask("/login/")[0] == 200, 60)
+        browser.log_in()
+        yield browser
+
+
+class Browser:
     """A browser that is logged in as the administrator, or not."""
 
     def __init__(self, address: str) -> None:
@@ -137,19 +147,20 @@ def system_says(stand: Standing, text: str) -> Callable[[], bool]:
     return says
 
 
-def test_while_the_database_is_away_pages_say_so_and_runs_end_rightly_afterwards(stand: Standing, marks: pathlib.Path) -> None:
+def test_while_the_database_is_away_pages_say_so_and_runs_end_rightly_afterwards(
+    stand: Standing, people: Browser, marks: pathlib.Path
+) -> None:
     run_id = in_the_slow_step(stand, marks)
-    with behind_a_login(stand) as people:
-        stand.database.stop(signal.SIGQUIT)
-        gone = time.monotonic()
-        let_it_end(marks)
-        for path, stranger in itertools.product(("/", "/system/", "/system/access/", "/login/", APIS[0]), (False, True)):
-            status, page = people.ask(path, stranger=stranger)
-            if path == APIS[0] and stranger:
-                assert status == 401  # that nothing was sent is known without asking
-            else:
-                assert status == 503 and "The database does not answer" in page and "kfdash doctor" in page or path in APIS, page
-            assert not any(secret in page for secret in ("127.0.0.1", str(stand.installation.folder), "through thick")), page
+    stand.database.stop(signal.SIGQUIT)
+    gone = time.monotonic()
+    let_it_end(marks)
+    for path, stranger in itertools.product(("/", "/system/", "/system/access/", "/login/", APIS[0]), (False, True)):
+        status, page = people.ask(path, stranger=stranger)
+        if path == APIS[0] and stranger:
+            assert status == 401  # that nothing was sent is known without asking
+        else:
+            assert status == 503 and "The database does not answer" in page and "kfdash doctor" in page or path in APIS, page
+        assert not any(secret in page for secret in ("127.0.0.1", str(stand.installation.folder), "through thick")), page
     for path in PAGES:
         status, page = asked(stand, path)
         assert status == 503 and "The database does not answer" in page and "Traceback" not in page, (path, status, page[-2000:])
@@ -231,3 +242,46 @@ def test_redis_comes_back_empty_and_pages_are_told_what_changes(stand: Standing,
     figure("Redis is there again, empty, until a page has seen the run's end", began)
     attempts = check_the_end(stand.installation, run_id, marks)
     assert page.run["state"] == "SUCCEEDED" and set(attempts.values()) == {1}, (page.run, attempts)
+
+
+def test_a_worker_whose_clock_is_a_minute_ahead_and_one_that_is_killed_are_named(
+    stand: Standing, people: Browser, marks: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    with alone(stand, "worker", **a_clock_ahead(tmp_path, 60)) as worker:
+        sentence = f"The clock of Worker ({socket.gethostname()}, process {worker.pid}) is "
+        assert wait_for(lambda: sentence in html.unescape(people.ask("/system/")[1]), 60), people.ask("/system/")[1]
+        run_id = in_the_slow_step(stand, marks)
+        let_it_end(marks)
+        time.sleep(0.2)
+        worker.kill()
+        killed = time.monotonic()
+        attempts = check_the_end(stand.installation, run_id, marks)
+        figure("a worker a minute ahead was killed, until the run has ended", killed)
+        assert set(attempts.values()) == {1}, attempts
+        gone = f"Worker: {socket.gethostname()} ({worker.pid}) was last heard of"
+        assert wait_for(lambda: gone in people.ask("/system/")[1], 30), people.ask("/system/")[1]
+        figure("… until System names it", killed)
+
+
+def a_clock_ahead(folder: pathlib.Path, seconds: int) -> dict[str, str]:
+    """The environment of a process whose clock is before that of others; skips where no library for it can be made."""
+    if sys.platform != "linux" or not shutil.which("cc"):
+        pytest.skip("There is no C compiler for a clock that differs.")
+    library = folder / "ahead.so"
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, "-x", "c", "-", "-ldl"], input=CLOCK, text=True, check=True)
+    return {"LD_PRELOAD": str(library), "AHEAD": str(seconds)}
+
+
+CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+int clock_gettime(clockid_t which, struct timespec *at) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int code = real(which, at);
+    if (which == CLOCK_REALTIME) at->tv_sec += atoi(getenv("AHEAD"));
+    return code;
+}
+"""

@@ -36,7 +36,15 @@ def test_a_part_that_is_silent_is_named_with_what_waits_and_what_to_do() -> None
 
 def test_one_of_two_that_went_without_a_word_is_named_while_the_other_goes_on() -> None:
     [sentence] = said(process("drive"), process("drive", silent=30, pid=8))
-    assert "here (8)" in sentence and "1 go on" in sentence
+    assert "here (8)" in sentence and "the other one goes on" in sentence
+    [sentence] = said(process("drive"), process("drive", pid=9), process("drive", silent=30, pid=8))
+    assert "the other 2 go on" in sentence
+
+
+def test_one_that_went_is_named_while_another_is_troubled() -> None:
+    troubles = {"database": {"at": NOW - 3, "says": "No space left on device"}}
+    sentences = said(process("drive", troubles=troubles), process("drive", silent=30, pid=8))
+    assert len(sentences) == 2 and "here (8)" in sentences[0] and "No space left" in sentences[1]
 
 
 def test_a_part_whose_loop_stands_still_is_named() -> None:
