@@ -202,6 +202,7 @@ _UNANSWERED = {  # after how long a PostgreSQL whose machine is gone without a w
     "keepalives_count": 3,
     "tcp_user_timeout": 20_000,  # milliseconds
 }
+_QUICK = "-c jit=off"  # compiling a query takes longer than any of ours does
 
 
 def _database(url: str) -> dict[str, object]:
@@ -229,7 +230,7 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": parts.port or "",
-        "OPTIONS": {**_UNANSWERED, **dict(parse_qsl(parts.query))},
+        "OPTIONS": {**_UNANSWERED, "options": _QUICK, **dict(parse_qsl(parts.query))},
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }

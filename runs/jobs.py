@@ -13,7 +13,7 @@ from celery import Task, shared_task
 from django.db import Error as DatabaseError
 
 from kfdash import logcontext, metrics, outage, outbox, trouble
-from runs import claims, dispatch, driver, importing, removal, vanished
+from runs import claims, dispatch, driver, importing, removal, tallying, vanished
 from runs.facts import decode
 from runs.retention import passes
 
@@ -113,6 +113,12 @@ def remove_run(self: Task, run_id: str, pipeline_root: str, running: list[tuple[
 def look_for_artifacts() -> None:
     """Queue `io`: measures new artifacts, and finds those that are in the store no more."""
     vanished.look_for_artifacts()
+
+
+@shared_task(name="runs.jobs.fold_counters", ignore_result=True)
+def fold_counters() -> None:
+    """Queue `io`: puts the rows of counters together where there are many."""
+    tallying.fold()
 
 
 @shared_task(name="runs.jobs.carry_rules_out", ignore_result=True)

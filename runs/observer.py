@@ -20,7 +20,7 @@ from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from kfdash import logcontext, metrics, outage, outbox, pulse, trouble
-from runs import logs, models
+from runs import logs, models, tallying
 from runs.engine.model import AttemptProgressed, Fact, Phase, State, TimeCame
 from runs.executing import executor
 from runs.executors.base import ExecutorUnavailable, FactObserved, LogObserved, Observation
@@ -35,6 +35,7 @@ _LET_GO_WITHIN = 3.0  # seconds for giving the lease back in the end
 _RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
 _ARTIFACTS_EVERY = 60
+_COUNTERS_EVERY = 30
 _RULES_EVERY, _OPEN_EVERY = 60, 5  # looks whether rules of retention are due, and whether one is being carried out
 _LATE = timedelta(seconds=3)  # after which a message that should have arrived counts as lost
 _MOMENT = 0.04  # seconds that news of progress waits
@@ -188,6 +189,8 @@ def _looks(number: int) -> Iterator[Callable[[], None]]:
         yield forget_ended
     if number % _ARTIFACTS_EVERY == _ARTIFACTS_EVERY - 1:
         yield lambda: outbox.enqueue("runs.jobs.look_for_artifacts")
+    if number % _COUNTERS_EVERY == _COUNTERS_EVERY - 1 and tallying.has_counters():
+        yield lambda: outbox.enqueue("runs.jobs.fold_counters")
     if number % _OPEN_EVERY == 0:
         yield lambda: carry_rules_out(may_be_due=number % _RULES_EVERY == 0)
 
