@@ -17,6 +17,7 @@ from django.views.decorators.http import require_GET
 
 from kfdash import __version__
 from kfdash.system import stand
+from kfdash.undone import undone
 from kfdash.words import counted
 from pipelines.models import Pipeline, PipelineVersion
 from pipelines.samples import SAMPLES
@@ -61,6 +62,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "days": _days(),
         "empty": not active and not failed and not pipelines and not _runs().exists(),
         "samples": SAMPLES,
+        "undone": undone(request),
     }
     return render(request, "home.html", context)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
-from kfdash import home, jump
+from kfdash import home, jump, undone
 
 handler500 = "kfdash.system.unavailable.broken"
 urlpatterns = [
     path("", home.home, name="home"),
+    path("left-so/", undone.leave_it_so, name="left-so"),
     path("jump/", jump.jump, name="jump"),
     path("", include("access.urls")),
     path("", include("kfdash.system.urls")),

@@ -30,6 +30,7 @@ EVERYBODY = {
     "apis/v2beta1/healthz",
 }
 ADMINISTRATORS = {
+    "left-so/",
     "system/access/",
     "system/access/people/",
     "system/access/people/<int:user_id>/",
