@@ -18,6 +18,7 @@ import urllib.request
 
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _ready: dict[str, list[str]] = {}
+_open: set[asyncio.Task[None] | None] = set()  # the loop itself would let go of tasks that wait for a stream
 
 
 def look() -> None:
@@ -77,7 +78,12 @@ async def main(services: list[str]) -> None:
         service, port, target = text.split(":")
 
         async def one(reader, writer, service=service, target=int(target)):  # noqa: ANN001, ANN202  # asyncio's own types
-            await serve(service, target, reader, writer)
+            task = asyncio.current_task()
+            _open.add(task)
+            try:
+                await serve(service, target, reader, writer)
+            finally:
+                _open.discard(task)
 
         await asyncio.start_server(one, "0.0.0.0", int(port))
     await look_for_ever()
