@@ -72,7 +72,9 @@ def _refusal(request: HttpRequest, sentence: str) -> HttpResponse:
     findings = stand.stand().findings
     more = [found.sentence for found in findings] if operates else stand.general(findings)
     again = request.get_full_path() if request.method in rights.READING else ""
-    context = {"sentence": sentence, "more": more, "operates": operates, "again": again}
+    if not any(line.startswith(sentence.partition(".")[0]) for line in more):
+        more.insert(0, sentence)
+    context = {"lines": more, "operates": operates, "again": again}
     return HttpResponse(render_to_string("503.html", context), status=503, headers=_AGAIN)
 
 
