@@ -10,7 +10,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on wh
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench soak bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -45,6 +45,9 @@ unit: $(VENV)/.developer
 
 bench: $(VENV)/.developer ## one JSON line a figure
 	@$(RUN) $(BIN)/python -m tests.bench
+
+soak: $(VENV)/.developer ## an hour of steady load: memory and connections of each process; MINUTES=m
+	@$(RUN) $(BIN)/python -m tests.bench.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE and KFDASH_TEST_IMAGE, an image of kfdash that the cluster can pull
 	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make bench-kubernetes KUBECONFIG=FILE"; exit 2; }

@@ -128,7 +128,7 @@ async def _watch(stack: Stack) -> tuple[list[Watcher], list[Figure]]:
     for start in range(0, SOCKETS, AT_ONCE):
         watchers += await asyncio.gather(
             *(
-                _open(addresses[number % len(addresses)], runs[number // len(addresses) % RUNS])
+                open_socket(addresses[number % len(addresses)], runs[number // len(addresses) % RUNS])
                 for number in range(start, start + AT_ONCE)
             )
         )
@@ -144,7 +144,8 @@ async def _watch(stack: Stack) -> tuple[list[Watcher], list[Figure]]:
     return watchers, [*idle(), *used()]
 
 
-async def _open(address: str, run: str) -> Watcher:
+async def open_socket(address: str, run: str) -> Watcher:
+    """A socket of a run's page, open."""
     host, _, port = urlsplit(address).netloc.partition(":")
     loop = asyncio.get_running_loop()
     _, watcher = await loop.create_connection(lambda: Watcher(address, f"/ws/runs/{run}/"), host, int(port))

@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -162,26 +161,17 @@ class Client:
         assert answer.status == 200, f"{method} {path}: {answer.status} {text[:500]!r}"
         return json.loads(text)
 
+    def page(self, path: str) -> bytes:
+        """The body of a page; raises AssertionError for one that is no success."""
+        self._connection.request("GET", path)
+        answer = self._connection.getresponse()
+        body = answer.read()
+        assert answer.status == 200, f"{path}: {answer.status} {body[:300]!r}"
+        return body
+
     def close(self) -> None:
+        """Lets go of the connection."""
         self._connection.close()
-
-
-@contextlib.contextmanager
-def every(seconds: float, act: Any) -> Iterator[None]:
-    """Does something again and again meanwhile, in a thread."""
-    over = threading.Event()
-
-    def go() -> None:
-        while not over.wait(seconds):
-            act()
-
-    thread = threading.Thread(target=go, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 # --- processes, as Linux tells of them ---

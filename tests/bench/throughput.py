@@ -90,13 +90,13 @@ def create() -> Iterator[Figure]:
         yield from used()
         inline = [launcher.create(client, inline=True) for _ in range(ALONE)]
         yield Figure("create run with its pipeline, one client: p50", statistics.median(inline) * 1000, "ms", 30)
-        _until_ended(stack)
+        until_ended(stack)
         with shares(stack, f"create run, {CLIENTS} clients") as used:
             seconds, each = launcher.create_many(TOGETHER, CLIENTS)
         yield Figure(f"create run, {CLIENTS} clients", TOGETHER / seconds, "runs/s", 100)
         yield Figure(f"create run, {CLIENTS} clients: p50", statistics.median(each) * 1000, "ms")
         yield from used()
-        _until_ended(stack)
+        until_ended(stack)
 
 
 @measure("throughput")
@@ -110,7 +110,7 @@ def throughput() -> Iterator[Figure]:
         with shares(stack, "as many as can be") as used:
             began = time.perf_counter()
             launcher.create_many(TOGETHER, CLIENTS)
-            _until_ended(stack)
+            until_ended(stack)
             seconds = time.perf_counter() - began
         yield Figure("one-step runs from creation to end, one worker", (_ended(stack) - before) / seconds * 60, "runs/min", 500)
         yield from used()
@@ -130,9 +130,9 @@ def _steadily(stack: Stack, launcher: Launcher) -> Iterator[Figure]:
         for number in range(count):
             time.sleep(max(0.0, began + number * pause - time.perf_counter()))
             launcher.create(client)
-        _until_ended(stack)
+        until_ended(stack)
         seconds = time.perf_counter() - began
-    took = _query(stack, "SELECT extract(epoch FROM finished_at - created_at) FROM runs_run WHERE created_at >= %s", since)
+    took = query(stack, "SELECT extract(epoch FROM finished_at - created_at) FROM runs_run WHERE created_at >= %s", since)
     late = sorted(float(row[0]) for row in took)
     yield Figure(f"{PER_MINUTE} runs a minute: reached", count / seconds * 60, "runs/min", PER_MINUTE * 0.95)
     yield Figure(f"{PER_MINUTE} runs a minute: from creation to end, p50", statistics.median(late) * 1000, "ms")
@@ -149,7 +149,7 @@ def _backlog(stack: Stack, launcher: Launcher, workers: int) -> Iterator[Figure]
     with shares(stack, f"backlog, {workers} worker{'s' * (workers > 1)}") as used:
         began = time.perf_counter()
         stack.go_on(*named)
-        _until_ended(stack)
+        until_ended(stack)
         seconds = time.perf_counter() - began
     yield Figure(f"backlog of one-step runs, {workers} workers", (_ended(stack) - before) / seconds * 60, "runs/min")
     yield from used()
@@ -192,34 +192,37 @@ def _machine() -> float:
 
 def _warm(launcher: Launcher) -> None:
     launcher.create_many(4 * CLIENTS, CLIENTS)
-    _until_ended(launcher.stack)
+    until_ended(launcher.stack)
 
 
-def _query(stack: Stack, statement: str, *parameters: Any) -> list[Any]:
+def query(stack: Stack, statement: str, *parameters: Any) -> list[Any]:
+    """The rows that the database answers with."""
     with psycopg.connect(stack.database.url) as connection:
         return connection.execute(statement, parameters or None).fetchall()
 
 
 def _now(stack: Stack) -> Any:
-    return _query(stack, "SELECT now()")[0][0]
+    return query(stack, "SELECT now()")[0][0]
 
 
 def _ended(stack: Stack) -> int:
     """How many runs have succeeded; fails where one failed."""
-    found = dict(_query(stack, "SELECT state, count(*) FROM runs_run GROUP BY state"))
+    found = dict(query(stack, "SELECT state, count(*) FROM runs_run GROUP BY state"))
     assert not found.get("FAILED"), found
     return int(found.get("SUCCEEDED", 0))
 
 
-def _until_ended(stack: Stack) -> None:
+def until_ended(stack: Stack) -> None:
+    """Waits until no run goes on; raises AssertionError where that takes minutes."""
+
     def over() -> bool:
         time.sleep(0.05)
-        return not _query(stack, "SELECT FROM runs_run WHERE finished_at IS NULL LIMIT 1")
+        return not query(stack, "SELECT FROM runs_run WHERE finished_at IS NULL LIMIT 1")
 
-    assert wait_for(over, 300), f"Runs do not end: {_query(stack, 'SELECT state, count(*) FROM runs_run GROUP BY state')}"
+    assert wait_for(over, 300), f"Runs do not end: {query(stack, 'SELECT state, count(*) FROM runs_run GROUP BY state')}"
 
 
 def _bytes_of_runs(stack: Stack) -> float:
     """Of tables and indexes that grow with runs, for 1,000 of them."""
     statement = "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r' AND relname LIKE 'runs_%'"
-    return float(_query(stack, statement)[0][0]) / _ended(stack) * 1000
+    return float(query(stack, statement)[0][0]) / _ended(stack) * 1000
