@@ -53,6 +53,21 @@ class Database:
         os.kill(pid, how)
         assert wait_for(lambda: not born(pid), 20)
 
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """All its processes stand still meanwhile: it takes connections and answers nobody."""
+        first = int((self._folder / "postmaster.pid").read_text().split()[0])
+        text = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text()
+        stopped = [first, *map(int, text.split())]
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in stopped:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
+
     def start(self) -> None:
         """Starts it again as it was, and waits until it answers."""
         as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []

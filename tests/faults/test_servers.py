@@ -188,6 +188,20 @@ def test_the_database_is_started_again_in_the_middle_of_a_run(stand: Standing, m
     assert set(attempts.values()) == {1}, attempts
 
 
+def test_while_the_database_hangs_pages_say_so_instead_of_hanging_too(stand: Standing, marks: pathlib.Path) -> None:
+    run_id = in_the_slow_step(stand, marks)
+    with stand.database.hanging():
+        let_it_end(marks)
+        assert wait_for(system_says(stand, "The database has not answered for"), 20)
+        began = time.monotonic()
+        for path in PAGES:
+            status, page = asked(stand, path)
+            assert status == 503 and "The database has not answered for" in page, (path, status, page)
+        assert time.monotonic() - began < 5
+    attempts = check_the_end(stand.installation, run_id, marks)
+    assert set(attempts.values()) == {1}, attempts
+
+
 def test_a_database_without_room_is_named_and_what_waits_goes_on_when_there_is(stand: Standing, marks: pathlib.Path) -> None:
     if stand.database.disk is None:
         pytest.skip("No disk for this test can be mounted.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 
 from kfdash.doctor import Finding
-from kfdash.system import stand
+from kfdash.system import looks, stand
 from kfdash.system.unavailable import OutageMiddleware
 
 SECRET = "The database at db-7.internal:5432 refuses: look at /srv/data."
@@ -49,6 +51,20 @@ def test_clients_of_the_api_get_json() -> None:
     answer = answered("/apis/v2beta1/runs")
     assert answer is not None and answer.status_code == 503
     assert "does not answer" in json.loads(answer.content)["message"] and "db-7" not in answer.content.decode()
+
+
+def test_where_the_database_answers_nobody_views_are_not_asked(monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+    settings.AUTH = "accounts"
+    monkeypatch.setattr(looks.database, "_asking", threading.Event())
+    monkeypatch.setattr(looks.database, "_since", time.monotonic() - 60)
+    passed = OutageMiddleware(lambda _: HttpResponse("passed"))
+    assert [passed(RequestFactory().get(path)).status_code for path in ("/runs/", "/system/", "/apis/v2beta1/healthz")] == [
+        503,
+        503,
+        200,
+    ]
+    settings.AUTH = ""
+    assert passed(RequestFactory().get("/system/")).status_code == 200  # it says what is wrong
 
 
 def test_a_mistake_of_our_own_is_left_to_others() -> None:
