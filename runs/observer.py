@@ -34,6 +34,7 @@ _TICK = 1.0  # seconds
 _LET_GO_WITHIN = 3.0  # seconds for giving the lease back in the end
 _RESYNC_EVERY = 5  # ticks
 _FORGET_EVERY = 5
+_WHILE_OTHERS_START = 4  # times the wait until ends are forgotten
 _ARTIFACTS_EVERY = 60
 _COUNTERS_EVERY = 30
 _RULES_EVERY, _OPEN_EVERY = 60, 5  # looks whether rules of retention are due, and whether one is being carried out
@@ -296,7 +297,13 @@ def forget_ended() -> None:
     """Lets the executor forget attempts of tasks that have ended: until then another attempt may go on from there."""
     finals = [state.value for state in State if state.is_final]
     ended = models.Task.objects.filter(run=OuterRef("run"), path=OuterRef("path"), state__in=finals)
-    rows = list(models.Attempt.objects.filter(Exists(ended), phase=Phase.ENDED, released=False)[:_BATCH])
+    wait = executor().forget_after
+    if wait and models.Attempt.objects.filter(phase__in=(Phase.QUEUED, Phase.STARTING), released=False).exists():
+        wait *= _WHILE_OTHERS_START
+    before = timezone.now() - timedelta(seconds=wait)
+    rows = list(
+        models.Attempt.objects.filter(Exists(ended), phase=Phase.ENDED, released=False).exclude(finished_at__gt=before)[:_BATCH]
+    )
     if rows:
         executor().forget([key_of(str(row.run_id), row.path, row.number) for row in rows])
         models.Attempt.objects.filter(pk__in=[row.pk for row in rows]).update(released=True)

@@ -80,6 +80,8 @@ class Standing:
 class Executor(Protocol):
     """A backend that runs containers. All methods are safe to call twice and from several processes at once."""
 
+    forget_after: float  # seconds after an attempt's end that `forget` is best called; several times that while others start
+
     def start(self, orders: Sequence[AttemptOrder]) -> Mapping[str, str]:
         """Starts attempts; returns name → sentence for those refused for good. Raises ExecutorUnavailable.
 

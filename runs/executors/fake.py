@@ -81,6 +81,8 @@ Script = Behaviour | Sequence[Behaviour]
 class FakeExecutor:
     """An executor in memory. `behaviours` may be changed while it works; `store` is given every line before it is told."""
 
+    forget_after = 0.0
+
     def __init__(
         self,
         behaviours: Mapping[str, Script] | None = None,

@@ -18,7 +18,7 @@ def main() -> int:
     sidecar = Sidecar(
         attempt=os.environ["KFDASH_ATTEMPT"],
         address=os.environ["KFDASH_LAUNCHER_URL"],
-        token_file=os.environ.get("KFDASH_TOKEN_FILE", "/var/run/kfdash/token"),
+        token=os.environ.get("KFDASH_TOKEN", ""),
         folder=os.environ.get("KFDASH_VOLUME", "/kfdash"),
         overlay=os.environ.get("KFDASH_OVERLAY", "/opt/kfdash/overlay"),
         places=list(filter(None, os.environ.get("KFDASH_PLACES", "").split(":"))),
@@ -27,4 +27,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stderr.flush()
+    os._exit(code)  # the pod is over when this is gone: taking the interpreter down would take as long as starting it

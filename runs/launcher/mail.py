@@ -31,6 +31,7 @@ from runs.launcher.connection import address_of
 Json = Any
 
 ORDER, RESULT, ASKED, ANSWER, HEARD = "order", "result", "asked", "answer", "heard"  # the documents of an attempt
+ADDRESSES = "/var/run/kfdash/addresses"  # the file in the launcher's container that has the documents' addresses
 MOST_IN_ONE = 5 * 1024**3  # bytes: what S3 takes in one piece
 
 _REFUSED = (400, 401, 403)  # of a bucket to an address that is too old, or whose maker's credentials are

@@ -31,6 +31,7 @@ _BRIEF = 0.1  # seconds: of a step that is over so soon, only the end is told
 _ALIVE = 2.0  # seconds between two signs of life
 _LOG_WITHIN = 600.0  # seconds that the rest of the log may take once the result is told
 _SLOW = 0.5  # seconds after which progress is told
+_LAST = 0.02  # seconds
 _NOTHING_ELSE: Mapping[str, Json] = {"inputs": {}, "problems": {}}
 
 
@@ -42,20 +43,17 @@ def now() -> int:
 class Sidecar:
     """The launcher of one attempt."""
 
-    def __init__(
-        self, *, attempt: str, address: str, token_file: str, folder: str, overlay: str, places: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, *, attempt: str, address: str, token: str, folder: str, overlay: str, places: Sequence[str] = ()) -> None:
         self.volume = Volume(folder)
         self._attempt, self._overlay, self._places = attempt, overlay, places
         self._ending = threading.Event()
         self.began = now()
         if address == NOWHERE:
-            from runs.launcher.mail import MailLine  # noqa: PLC0415  # only where it is needed
+            from runs.launcher.mail import ADDRESSES, MailLine  # noqa: PLC0415  # only where it is needed
 
-            self.line: Line = MailLine(token_file)
+            self.line: Line = MailLine(ADDRESSES)
         else:
-            with open(token_file) as file:
-                self.line = Line(address, file.read().strip())
+            self.line = Line(address, token)
 
     def run(self) -> int:
         """All of it; the exit code."""
@@ -70,8 +68,20 @@ class Sidecar:
                 self._refuse(str(refused), told=True)
             except (OSError, ValueError) as error:
                 self._refuse(f"The launcher could not use the volume it shares with the step: {error}.", told=False)
+            else:
+                self._await_entry()
+                return 0
         self._ending.wait()
         return 0
+
+    def _await_entry(self) -> None:
+        """Waits until the step's container has ended, or this one is asked to: a pod without anything to stop is over sooner."""
+        wait = _LOOK
+        while self.volume.is_held():
+            if self._ending.wait(wait):
+                return
+            wait = min(wait * 1.2, _SELDOM)
+        self._ending.wait(_LAST)  # it should be seen to end first: a launcher that ends alone is started again
 
     def _end(self, number: int, frame: FrameType | None) -> None:
         self._ending.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Mapping
@@ -25,8 +26,17 @@ class Volume:
         """Makes the folders; `entry`, which may run as anybody, writes there too."""
         for folder in (self.step, self.log, self.out):
             os.makedirs(folder, exist_ok=True)
-            with contextlib.suppress(PermissionError):  # the hook made them
+            with contextlib.suppress(PermissionError):  # they are another user's
                 os.chmod(folder, 0o777)
+
+    def is_held(self) -> bool:
+        """Whether `entry` is still there; also where that cannot be found out."""
+        try:
+            with open(f"{self.step}/held", "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
     def write(self, name: str, data: bytes) -> None:
         """A file in `step` that appears whole."""

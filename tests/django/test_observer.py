@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from kfdash import outbox
-from runs import observer
+from runs import models, observer
 from runs.engine.model import AttemptProgressed, AttemptSucceeded, Phase
 from runs.executors.base import FactObserved
+from tests.django.documents import chain
+from tests.django.driving import launched, succeed
 
 
 @pytest.fixture
@@ -71,6 +73,37 @@ def test_observing_begins_again_whatever_it_broke_off_with(handed, monkeypatch):
     monkeypatch.setattr(observer, "executor", lambda: breaking)
     observer._observe(stop, Leads())
     assert handed == [("a", ["AttemptSucceeded"])]
+
+
+class Forgetting:
+    """One that forgets, and would rather do so later."""
+
+    forget_after = 15.0
+
+    def __init__(self) -> None:
+        self.forgot: list[str] = []
+
+    def forget(self, attempts):
+        self.forgot += [key.path for key in attempts]
+
+
+@pytest.mark.django_db
+def test_ends_are_forgotten_after_a_while_and_later_where_others_are_starting(monkeypatch):
+    run = launched(chain(2))
+    succeed(run, "root/s0")
+    now, one = datetime.now(UTC), Forgetting()
+    monkeypatch.setattr(observer, "executor", lambda: one)
+    ended = models.Attempt.objects.filter(path="root/s0")
+    ended.update(finished_at=now - timedelta(seconds=20))
+    observer.forget_ended()
+    assert one.forgot == []  # root/s1 is queued
+    models.Attempt.objects.filter(path="root/s1").update(phase=Phase.RUNNING)
+    observer.forget_ended()
+    observer.forget_ended()
+    assert one.forgot == ["root/s0"]
+    ended.update(released=False, finished_at=now)
+    observer.forget_ended()
+    assert one.forgot == ["root/s0"]
 
 
 def test_a_socket_that_is_closed_under_the_client_counts_as_not_handed_over(monkeypatch):

@@ -269,7 +269,8 @@ class ExecutorContract:
         steps = [self.make(executor, Say(str(n)), *([Exit(n)] if n % 3 else [])) for n in range(20)]
         executor.start(steps)
         for number, step in enumerate(steps):
-            assert isinstance(watcher.end_of(step), AttemptFailed if number % 3 else AttemptSucceeded)
+            end = watcher.end_of(step)
+            assert isinstance(end, AttemptFailed if number % 3 else AttemptSucceeded), end
             assert watcher.log_of(step).texts("o") == [str(number)]
 
     def test_two_watchers_hear_the_same(self, executor: Executor, watcher: Watcher) -> None:

@@ -68,13 +68,12 @@ def document() -> str:
 
 
 def launcher(pod: Pod, folder: pathlib.Path) -> subprocess.Popen[bytes]:
-    (folder / "token").write_text(pod.token)
     environment = {
         "PATH": os.environ["PATH"],
         "KFDASH_VOLUME": str(folder / "kfdash"),
         "KFDASH_LAUNCHER_URL": f"http://127.0.0.1:{pod.port}",
         "KFDASH_ATTEMPT": pod.row.name,
-        "KFDASH_TOKEN_FILE": str(folder / "token"),
+        "KFDASH_TOKEN": pod.token,
         "MINIO": str(folder / "minio"),
         "PYTHONPATH": str(REPOSITORY),
     }

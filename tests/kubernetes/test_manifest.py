@@ -37,10 +37,19 @@ def test_the_users_command_runs_under_entry_and_nothing_of_it_is_in_the_pod() ->
     assert "echo" not in str(main)
 
 
-def test_the_token_is_in_a_file_of_the_launcher_alone() -> None:
+def test_the_token_is_a_variable_of_the_launcher_alone() -> None:
     pod = pod_of()
-    assert mounts(pod, "launcher")["/var/run/kfdash"] == "kfdash-token"
-    assert "kfdash-token" not in mounts(pod).values()
+    [source] = [one["valueFrom"] for one in container(pod, "launcher")["env"] if one["name"] == "KFDASH_TOKEN"]
+    assert source == {"fieldRef": {"fieldPath": "metadata.annotations['kfdash.dev/token']"}}
+    assert "kfdash.dev/token" not in str(container(pod))
+    assert "a-token" not in str(pod["spec"])
+
+
+def test_addresses_are_in_a_file_of_the_launcher_alone_for_they_are_renewed() -> None:
+    pod = pod_of(config=dataclasses.replace(CONFIG, launcher_url="none"))
+    assert mounts(pod, "launcher")["/var/run/kfdash"] == "kfdash-addresses"
+    assert "kfdash-addresses" not in mounts(pod).values()
+    assert "KFDASH_TOKEN" not in str(pod)
     assert "a-token" not in str(pod["spec"])
 
 
@@ -85,7 +94,7 @@ def test_who_cannot_make_folders_has_volumes_at_all_places(more: dict[str, Any])
 def test_the_launcher_is_a_sidecar_that_fits_the_restricted_standard() -> None:
     launcher = container(pod_of(), "launcher")
     assert launcher["restartPolicy"] == "Always"
-    assert launcher["lifecycle"] == {"postStart": {"exec": {"command": ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry"]}}}
+    assert launcher["command"] == ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry", "python3", "-m", "runs.launcher"]
     assert launcher["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},

@@ -11,13 +11,17 @@ import pytest
 SOURCES = pathlib.Path(__file__).resolve().parents[2] / "runs/launcher/entry"
 
 
-@pytest.fixture(scope="session")
-def entry_program(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The static program, as deploy/Dockerfile builds it, with every warning an error."""
+def compiled(program: pathlib.Path, *sources: pathlib.Path) -> pathlib.Path:
+    """A static program, as deploy/Dockerfile builds `entry`, with every warning an error; skips where there is no compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
         pytest.skip("There is no C compiler (cc) here.")
-    program = tmp_path_factory.mktemp("entry") / "entry"
     flags = ["-O2", "-static", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([compiler, *flags, "-o", str(program), *map(str, sorted(SOURCES.glob("*.c")))], check=True)
+    subprocess.run([compiler, *flags, "-o", str(program), *map(str, sources)], check=True)
     return program
+
+
+@pytest.fixture(scope="session")
+def entry_program(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """The program."""
+    return compiled(tmp_path_factory.mktemp("entry") / "entry", *sorted(SOURCES.glob("*.c")))

@@ -180,13 +180,12 @@ class Pod:
     def __init__(self, folder: pathlib.Path, entry: pathlib.Path, intake: Intake) -> None:
         self.folder, self.intake, self.entry_program = folder, intake, entry
         self.volume = folder / "kfdash"
-        (folder / "token").write_text(TOKEN)
         self.environment = {
             "PATH": os.environ["PATH"],
             "KFDASH_VOLUME": str(self.volume),
             "KFDASH_LAUNCHER_URL": f"http://127.0.0.1:{intake.port}",
             "KFDASH_ATTEMPT": "step-1",
-            "KFDASH_TOKEN_FILE": str(folder / "token"),
+            "KFDASH_TOKEN": TOKEN,
             "MINIO": str(folder / "minio"),
             "PYTHONPATH": str(REPOSITORY),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pathlib
@@ -108,6 +109,15 @@ def test_what_cannot_be_run_is_said(entry: Entry, argv: list[str], code: int, wo
     assert entry.end()[0] == code
 
 
+@pytest.mark.parametrize("more", [{"add": {"LONG": "x" * 131067}}, {"append": {"LONG": "x" * 131067}}])
+def test_a_variable_that_is_too_long_is_named(entry: Entry, more: dict[str, Any]) -> None:
+    note = entry.start(["true"], **more).note()
+    assert note["error"] == (
+        "the variable LONG has 131072 bytes with its name; the kernel takes at most 131071 in one. Hand it over as an artifact."
+    )
+    assert entry.end()[0] == 126
+
+
 @pytest.mark.parametrize("name", ["x" * 199 + "ü", "echo one\necho two", "a\udcffb"])
 def test_a_name_that_is_no_line_of_text_is_told_in_one(entry: Entry, name: str) -> None:
     note = entry.start([name]).note()
@@ -162,6 +172,15 @@ def test_a_child_that_holds_the_pipe_is_not_waited_for_and_is_ended(entry: Entry
     assert time.monotonic() - began < 10
     group = int(entry.lines()[0][1])
     assert wait_for(lambda: not _group_lives(group))
+    assert entry.lines()[1:] == [("o", "done")]  # it was ended: nothing is missing
+
+
+def test_what_somebody_prints_who_was_left_behind_is_said_to_be_missing(entry: Entry) -> None:
+    entry.start(["sh", "-c", "setsid sh -c 'sleep 100 & echo $!; wait' & sleep 0.3"]).note()
+    (_, child), (stream, text) = entry.lines()
+    os.kill(int(child), signal.SIGKILL)
+    assert stream == "k"
+    assert text.startswith("The step has ended, but a process that it left behind holds its output open: what that prints")
 
 
 def _group_lives(group: int) -> bool:
@@ -302,6 +321,36 @@ def test_installing_is_quick_and_leaves_one_that_runs_alone(entry: Entry, tmp_pa
     assert {folder.name for folder in (tmp_path / "volume").iterdir()} == {"bin", "step", "log", "out"}
 
 
+def test_having_installed_itself_it_becomes_the_program_that_is_named(entry: Entry, tmp_path: pathlib.Path) -> None:
+    target = tmp_path / "volume/bin/entry"
+    command = [entry.program, "--install", target, "sh", "-c", 'test -x "$1" && exit 7', "sh", target]
+    assert subprocess.run(command).returncode == 7
+    missing = subprocess.run([entry.program, "--install", target, "no-such-program"], capture_output=True, text=True)
+    assert (missing.returncode, missing.stderr) == (125, "kfdash: no-such-program cannot be run: No such file or directory\n")
+
+
+def test_it_holds_a_lock_until_it_is_gone_and_nothing_that_it_starts_does(entry: Entry) -> None:
+    entry.start(["sh", "-c", "setsid sleep 60 & echo $!; sleep 0.3"])
+    entry.note()
+    held = pathlib.Path(entry.volume.step) / "held"
+    (_, child), *_ = entry.lines()
+    try:
+        assert not _free(held)
+        entry.end()
+        assert _free(held)
+    finally:
+        os.kill(int(child), signal.SIGKILL)
+
+
+def _free(file: pathlib.Path) -> bool:
+    with file.open("rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
 PIECES = st.lists(
     st.one_of(
         st.binary(max_size=40),
@@ -325,8 +374,9 @@ def test_lines_are_made_as_on_a_machine(
     entry.end()
     framer = Framer("o")
     expected = b""
-    expected += framer.feed(data, 0)[0]
-    expected += framer.finish(0)[0]
+    now = time.time_ns() // 1000
+    expected += framer.feed(data, now)[0]
+    expected += framer.finish(now)[0]
     made = [line.text for line in logstore.parse(expected, 1)]
     found = [text for _, text in entry.lines()]
     if max(map(len, data.split(b"\n"))) > 60_000:

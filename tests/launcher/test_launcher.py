@@ -195,6 +195,24 @@ def test_a_launcher_that_is_started_again_asks_as_one_whose_step_has_begun(run: 
         assert pod.intake.asked == ["", "begun=1"]
 
 
+def test_a_launcher_ends_by_itself_once_the_steps_container_has(run: Any) -> None:
+    with run("echo line 1") as pod:
+        assert pod.entry.wait(20) == 0
+        assert pod.launcher.wait(5) == 0
+        assert pod.intake.lines() == [("o", "line 1")]
+
+
+def test_a_launcher_stays_while_the_steps_container_does(run: Any) -> None:
+    with run("true") as pod:
+        assert wait_for((pod.volume / "step/ended").exists)
+        pod.entry.send_signal(signal.SIGSTOP)
+        assert wait_for((pod.volume / "step/collected").exists)
+        time.sleep(0.3)
+        assert pod.launcher.poll() is None
+        pod.entry.send_signal(signal.SIGCONT)
+        assert pod.launcher.wait(5) == 0
+
+
 def test_the_rest_of_the_log_is_sent_when_the_attempt_is_over(run: Any) -> None:
     with run("echo line 1; sleep 0.4; echo line 2") as pod:
         assert wait_for(lambda: b"line 1" in pod.intake.log)

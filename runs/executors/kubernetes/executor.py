@@ -48,6 +48,8 @@ _TELLING = 10  # seconds more than the user's grace period, for the launcher's l
 class KubernetesExecutor:
     """Steps as pods of one namespace. See `runs.executors.base.Executor`."""
 
+    forget_after = 15.0  # each pod that is let go costs API server and kubelet as much as a container: others come first
+
     def __init__(self, config: Config) -> None:
         self.config = config
         self.client = Client(config)

@@ -27,11 +27,20 @@ from runs.executors.kubernetes.names import (
 )
 from runs.executors.kubernetes.permitted import underneath
 from runs.executors.kubernetes.template import laid_over
-from runs.executors.kubernetes.volumes import Volumes, add_own, add_wanted, add_workspace, launcher_mounts, mount_path
+from runs.executors.kubernetes.volumes import (
+    Volumes,
+    add_addresses,
+    add_own,
+    add_wanted,
+    add_workspace,
+    launcher_mounts,
+    mount_path,
+)
 
 Json = Any
 
 ENTRY = "/kfdash/bin/entry"
+_CREDENTIAL = {"fieldPath": f"metadata.annotations['{TOKEN}']"}
 
 _COLLECTING = 3600  # seconds that collecting may take, see `entry`
 _LAUNCHER_USER = 65532
@@ -59,7 +68,9 @@ def manifest(order: AttemptOrder, config: Config, token: str) -> dict[str, Json]
     under_entry = bool(order.command or order.args)
     if under_entry:
         may_write = not _is_confined(beneath, order)
-        add_own(volumes, token_annotation=TOKEN, used=used_paths(order.executor_input), can_make_folders=may_write)
+        add_own(volumes, used=used_paths(order.executor_input), can_make_folders=may_write)
+        if config.by_mail:
+            add_addresses(volumes, _CREDENTIAL)
     elif order.output_parameters or order.output_artifacts:
         raise InvalidOrder(
             "The step has outputs and neither a command nor arguments: what the image's own entry point writes cannot be "
@@ -168,18 +179,21 @@ def _security(wanted: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspace: bool) -> dict[str, Json]:
-    install = {"exec": {"command": ["/opt/kfdash/entry", "--install", ENTRY]}}
+    token = [] if config.by_mail else [{"name": "KFDASH_TOKEN", "valueFrom": {"fieldRef": _CREDENTIAL}}]
     return {
         "name": LAUNCHER,
         "image": config.image,
-        "command": ["python3", "-m", "runs.launcher"],
+        # It lays `entry` into the pod before it becomes the launcher, some ms after its start. The step's container is made
+        # when the kubelet has seen this one run: far later, and where it is not the attempt is made again. A hook would be
+        # waited for, and costs each pod a process of the container runtime.
+        "command": ["/opt/kfdash/entry", "--install", ENTRY, "python3", "-m", "runs.launcher"],
         "restartPolicy": "Always",
         "env": [
             {"name": "KFDASH_LAUNCHER_URL", "value": config.launcher_url},
             {"name": "KFDASH_ATTEMPT", "value": order.name},
+            *token,
             *([{"name": "KFDASH_PLACES", "value": ":".join(volumes.reserved)}] if volumes.reserved else []),
         ],
-        "lifecycle": {"postStart": install},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # what it said last is then in the pod's status
         "resources": {
             "requests": {"cpu": config.launcher_cpu, "memory": config.launcher_memory},

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.spec.values import WORKSPACE_PATH
 from runs.execution.platform import InvalidOrder
+from runs.launcher.mail import ADDRESSES
 
 Json = Any
 
@@ -21,8 +22,8 @@ _SCRATCH = {  # shared with the launcher: where steps find inputs and leave outp
     "kfp-s3": "/s3",
 }
 _HOMES = {"kfp-local": "/.local", "kfp-cache": "/.cache", "kfp-config": "/.config"}  # for users without a home
-_TOKEN_FOLDER = "/var/run/kfdash"
-_PRIVATE = (SHARED, _TOKEN_FOLDER)  # nothing of the user's is at these, or below
+_ADDRESSES, _ADDRESSES_FOLDER = "kfdash-addresses", posixpath.dirname(ADDRESSES)
+_PRIVATE = (SHARED, _ADDRESSES_FOLDER)  # nothing of the user's is at these, or below
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -98,17 +99,18 @@ def has_own_path(path: str) -> bool:
 
 
 def launcher_mounts(volumes: Volumes, *, workspace: bool) -> list[dict[str, Json]]:
-    """What the launcher sees: all that it shares with the step, and its token."""
+    """What the launcher sees: all that it shares with the step, and its addresses where it has some."""
     mounts: list[dict[str, Json]] = [{"name": "kfdash", "mountPath": SHARED}]
     mounts += [{"name": name, "mountPath": path} for name, path in _SCRATCH.items() if name in volumes.volumes]
-    mounts.append({"name": "kfdash-token", "mountPath": _TOKEN_FOLDER, "readOnly": True})
+    if _ADDRESSES in volumes.volumes:
+        mounts.append({"name": _ADDRESSES, "mountPath": _ADDRESSES_FOLDER, "readOnly": True})
     if workspace:
         mounts.append({"name": "kfp-workspace", "mountPath": WORKSPACE_PATH})
     return mounts
 
 
-def add_own(volumes: Volumes, *, token_annotation: str, used: Iterable[str], can_make_folders: bool) -> None:
-    """What every step under `entry` has: the volume shared with the launcher, scratch space, the launcher's token.
+def add_own(volumes: Volumes, *, used: Iterable[str], can_make_folders: bool) -> None:
+    """What every step under `entry` has: the volume shared with the launcher, and scratch space.
 
     Each volume makes each pod start later. Where the step `can_make_folders` itself, only those are volumes below which it
     has inputs and outputs, the paths in `used`: the launcher must see them, too.
@@ -120,8 +122,11 @@ def add_own(volumes: Volumes, *, token_annotation: str, used: Iterable[str], can
             volumes.mount(volumes.add(name, {"emptyDir": {}}), path, what="a volume that every step has")
         else:
             volumes.reserve(path, "a folder that every step has")
-    field = {"fieldPath": f"metadata.annotations['{token_annotation}']"}
-    volumes.add("kfdash-token", {"downwardAPI": {"items": [{"path": "token", "fieldRef": field}]}})
+
+
+def add_addresses(volumes: Volumes, field: Mapping[str, Json]) -> None:
+    """A file of the launcher with the annotation of the pod that `field` names, as it is at any time."""
+    volumes.add(_ADDRESSES, {"downwardAPI": {"items": [{"path": posixpath.basename(ADDRESSES), "fieldRef": field}]}})
 
 
 def add_workspace(volumes: Volumes, claim: str) -> None:

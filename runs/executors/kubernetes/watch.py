@@ -37,6 +37,8 @@ _BREATH = 0.2  # seconds until the list is asked for again
 _MOMENT = 2.0  # seconds until a broken connection is made again
 _LAUNCHER_TIME = 10.0  # seconds that a launcher has for the result document once the user's container ended
 _EVENTS_KEPT = 12  # a pod
+_OF_EVERY_POD = ("Scheduled", "Created", "Started", "Killing")  # events that say nothing which a pod's status does not
+_TELLING = ",".join(["involvedObject.kind=Pod", *(f"reason!={reason}" for reason in _OF_EVERY_POD)])
 _SILENCE = 150.0  # seconds after which a watch is dead: bookmarks come about once a minute
 _PAGE, _PAGES = 500, 10  # of events
 _UNCLAIMED = 3600.0  # seconds, at least, until the end of an attempt that nobody records is let go
@@ -136,7 +138,7 @@ class Watch:
         while not self._closed.is_set():
             try:
                 self.synced.wait()
-                selector = {"fieldSelector": "involvedObject.kind=Pod"}
+                selector = {"fieldSelector": _TELLING}
                 self._watch("events", selector, self._list_events(selector), self._cluster_event)
             except Expired:
                 self._closed.wait(_BREATH)

@@ -35,6 +35,8 @@ class LocalExecutor:
     Numbers of observed log lines may jump where there were more than a watcher can take: those lines are in the log store.
     """
 
+    forget_after = 0.0
+
     def __init__(self, socket_path: str | os.PathLike[str]) -> None:
         self._path = os.fspath(socket_path)
         self._local = threading.local()

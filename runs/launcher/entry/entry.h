@@ -8,8 +8,10 @@
 #endif
 
 #include <stdbool.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define PIECE (64 * 1024) /* bytes; a line that is longer is cut into pieces of this */
 
@@ -41,6 +43,7 @@ bool there(const char *name);
 char *read_whole(const char *name, size_t *size);   /* NULL where it is not there */
 bool write_whole(const char *name, const char *data, size_t size);
 void await_news(void);                              /* until something appears in `step`, or a moment */
+void hold(const char *name);                        /* locks a file until this process is gone */
 bool launcher_lives(int64_t since);                 /* `since`: when we began to wait, ticks() */
 void install(const char *target);
 
@@ -75,7 +78,7 @@ bool make_folders(const char *path);
 bool copy_tree(const char *from, const char *to, char *why, size_t room);
 void make_readable(const char *path);
 
-/* run.c */
+/* How a command ended. */
 struct end {
     int exit_code, signal; /* -1 for none */
     int64_t began, finished, peak;
@@ -83,6 +86,12 @@ struct end {
     int code; /* of entry itself */
     char error[600];
 };
+
+/* command.c */
+pid_t spawn(const struct plan *plan, const sigset_t *caught, int from[2], struct end *end); /* -1, and end->error */
+void make_one_line(char *text, size_t room);
+
+/* run.c */
 void catch_signals(void);
 bool asked_to_end(void);
 void run(const struct plan *plan, struct end *end);

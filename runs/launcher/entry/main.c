@@ -2,10 +2,12 @@
  * the command's code once the outputs are collected.
  *
  *   entry                       in the step's container; KFDASH_VOLUME names the shared folder, /kfdash without it
- *   entry --install TARGET      in the launcher: puts itself there, and makes the folders beside it
+ *   entry --install TARGET [PROGRAM ARGUMENT …]
+ *                               in the launcher: puts itself there, makes the folders beside it, and becomes the program
  */
 #include "entry.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,9 +117,12 @@ static void await_collecting(void) {
 }
 
 int main(int count, char **words) {
-    if (count == 3 && strcmp(words[1], "--install") == 0) {
+    if (count >= 3 && strcmp(words[1], "--install") == 0) {
         install(words[2]);
-        return 0;
+        if (count == 3)
+            return 0;
+        execvp(words[3], words + 3);
+        die(FAILED, "kfdash: %s cannot be run: %s", words[3], strerror(errno));
     }
     struct plan plan = {.grace = 30, .log_bytes = 200LL << 20, .log_lines = 2000000};
     struct end end = {.exit_code = -1, .signal = -1};
@@ -128,6 +133,7 @@ int main(int count, char **words) {
     if (there("step/ended")) /* this container was started again: what it did is done */
         die(FAILED, "kfdash: the step has run already.");
     read_plan(&plan, text, size);
+    hold("step/held");
     write_whole("step/begun", "", 0); /* until then this container may not be there at all: an image, a secret may be missing */
     prepare(&plan);
     open_log(plan.log_bytes, plan.log_lines);

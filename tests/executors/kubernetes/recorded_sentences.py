@@ -57,11 +57,11 @@ PODS = {
         "Evicted: it wrote more than 4 MiB, the limit of its volume v. Raise the limit or write less.",
     ),
     "entry-missing": (
-        FAILS,
+        LOST,
         "launcher",
         (
-            "Could not begin: kfdash's launcher has not laid its program into the pod. Look at the launcher's log; the "
-            "installation's image may be broken."
+            "Could not begin: the node made the step's container before kfdash's launcher had laid its program into the pod. "
+            "Look at the launcher's log where it happens again."
         ),
     ),
     "ephemeral-full": (

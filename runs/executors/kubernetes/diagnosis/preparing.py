@@ -78,7 +78,7 @@ def _start(container: ContainerView) -> Diagnosis | None:
 
 def _sandbox(pod: PodView) -> Diagnosis | None:
     """What keeps the pod's own frame (network, runtime) from being made."""
-    newest = pod.newest("FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume", "Pulling", "Started", "NetworkNotReady")
+    newest = pod.newest("FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume", "Pulling", "Pulled", "NetworkNotReady")
     if newest is None or newest.get("reason") not in ("FailedCreatePodSandBox", "NetworkNotReady"):
         return None
     message = str(newest.get("message", ""))

@@ -26,7 +26,7 @@ class Framer:
             lines += self._progress(at)
         while len(self._rest) > PIECE:
             cut = _boundary(self._rest, PIECE)
-            lines.append(_clean(self._rest[:cut]))
+            lines += _pieces(_clean(self._rest[:cut]))  # what is replaced may grow
             self._rest = self._rest[cut:]
         return self._frame(lines, at)
 
@@ -37,10 +37,11 @@ class Framer:
         return self._frame(lines, at)
 
     def _take(self, whole: bytes) -> list[bytes]:
-        lines = _clean(whole[:-1]).split(b"\n")
+        cleaned = _clean(whole[:-1])
+        lines = cleaned.split(b"\n")
         if self._held or b"\r" in whole:
             lines = [self._collapse(line) for line in lines]
-        if len(whole) > PIECE and max(map(len, lines)) > PIECE:
+        if len(cleaned) > PIECE and max(map(len, lines)) > PIECE:
             lines = [piece for line in lines for piece in _pieces(line)]
         return lines
 
