@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--demo", action="store_true", help="upload and run the sample pipeline, once")
     up.set_defaults(command=_up)
     look = commands.add_parser("doctor", help="say what is missing and how to get it")
-    look.set_defaults(command=lambda options: doctor.main(podcheck.findings()))
+    look.set_defaults(command=lambda options: doctor.main(podcheck.findings))
     save = commands.add_parser("backup", help="copy everything that lasts into one archive, while runs go on")
     save.add_argument("file", type=pathlib.Path, nargs="?", metavar="FILE", help="to make: a tar, compressed where it ends in .gz")
     save.add_argument("--noted", action="store_true", help="make none: note that one was made otherwise, for the page System")

@@ -16,7 +16,7 @@ import stat
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -278,10 +278,11 @@ def running() -> Finding:
     return Finding("running", "no")
 
 
-def main(more: Iterable[Finding] = ()) -> int:
-    """Prints every finding, ours and then `more`; 1 when something that is needed is missing."""
-    bad = False
-    for finding in itertools.chain(findings(), more):
+def main(more: Callable[[Sequence[Finding]], Iterable[Finding]] = lambda found: ()) -> int:
+    """Prints every finding, ours and then what `more` makes of them; 1 when something that is needed is missing."""
+    bad, found = False, list[Finding]()
+    for finding in itertools.chain(findings(), more(found)):
+        found.append(finding)
         mark = "ok" if finding.ok else "MISSING" if finding.needed else "note"
         bad = bad or not (finding.ok or not finding.needed)
         print(f"{mark:8} {finding.what:16} {finding.sentence}")

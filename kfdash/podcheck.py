@@ -6,19 +6,19 @@ import contextlib
 import http.server
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from django.conf import settings
 
 from kfdash import installation
-from kfdash.doctor import Finding, executor
+from kfdash.doctor import Finding
 from runs import executing
 from runs.execution.locations import STORE
 
 
-def findings() -> Iterator[Finding]:
-    """Nothing where steps are no pods, or no pod can be made; this takes as long as a pod takes."""
-    if settings.EXECUTOR == "kubernetes" and executor().ok:
+def findings(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Nothing where steps are no pods, or none can be made by what was `found`; this takes as long as a pod takes."""
+    if settings.EXECUTOR == "kubernetes" and all(one.ok for one in found if one.what == "executor"):
         yield calling_back()
 
 

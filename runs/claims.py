@@ -10,7 +10,7 @@ from runs import models
 from runs.engine.model import AttemptFailed, AttemptStopped, AttemptSucceeded, Fact, Kind, Values
 from runs.executing import executor
 from runs.execution.claims import claim_manifest, claim_to_delete
-from runs.execution.order import attempt_name
+from runs.execution.order import attempt_name, with_defaults
 from runs.execution.platform import InvalidOrder
 from runs.executors.base import ClaimRefused, ExecutorUnavailable
 from runs.ordering import done, inputs_of, open_order, put_off, tell
@@ -52,8 +52,7 @@ def _fact(order: models.Order) -> Fact:
 
 def _carried_out(order: models.Order, inputs: Values) -> Values:
     _, component = specifications.load(order.run.specification_id).at(order.path)
-    defaults = {name: given.default for name, given in component.input_parameters.items() if given.has_default}
-    parameters = defaults | {name: value for name, value in inputs.parameters.items() if value is not None}
+    parameters = with_defaults(component, inputs)
     if order.task_kind == Kind.DELETE_CLAIM:
         executor().delete_claim(claim_to_delete(parameters))  # type: ignore[attr-defined]
         return Values()

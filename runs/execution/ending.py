@@ -6,6 +6,8 @@ import os
 import signal
 from dataclasses import dataclass
 
+from runs.execution.amounts import size
+
 _MEANINGS = {
     signal.SIGSEGV: "a crash in native code",
     signal.SIGABRT: "it aborted itself",
@@ -26,23 +28,6 @@ class Ending:
     signal: int | None = None
     reason: str = ""
     cause: str = ""
-
-
-def size(count: int) -> str:
-    """Bytes for people: `3.2 GiB`."""
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError
-
-
-def seconds(count: float) -> str:
-    """A duration for people: `90 s`, `5 min`."""
-    if count >= 120 and count % 60 == 0:
-        return f"{count / 60:.0f} min"
-    return f"{count:g} s"
 
 
 def ending(status: int, *, program: str, last_line: str, peak: int, memory_killed: bool) -> Ending:

@@ -66,7 +66,7 @@ def complete(
         raise InvalidOrder(f"The task '{paths.key(task.path)}' has no container to run.")
     platform = resolve_platform(spec.platform.executors.get(container.label, {}), resolve)
     inputs = task.inputs or Values()
-    parameters = _with_defaults(component, inputs)
+    parameters = with_defaults(component, inputs)
     resources = _resources(container, parameters)
     platform, config = task_config(component, platform, container.env, resources)
     parameters.update(config.inputs)
@@ -107,8 +107,8 @@ def workspace_name(resource_name: str) -> str:
     return f"{resource_name}-kfp-workspace"
 
 
-def _with_defaults(component: ComponentSpec, inputs: Values) -> dict[str, Json]:
-    """The parameters that are supplied, then the component's defaults; null means not supplied."""
+def with_defaults(component: ComponentSpec, inputs: Values) -> dict[str, Json]:
+    """The parameters that are supplied, and the component's defaults for the others; null means not supplied."""
     found = {name: normalise(value) for name, value in inputs.parameters.items() if value is not None}
     for name, definition in component.input_parameters.items():
         if name not in found and definition.has_default and definition.default is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from runs.engine.values import Values
+from runs.execution.amounts import seconds
 from runs.execution.attempt import AttemptOrder
-from runs.execution.ending import ending, seconds
+from runs.execution.ending import ending
 from runs.execution.result import Cause, Result
 from runs.launcher.logs import LogSender
 from runs.launcher.volume import Ended

@@ -232,7 +232,7 @@ def test_many_files_beyond_the_limit_end_the_step(host, watcher):
     end = watcher.end_of(made)
     assert isinstance(end, AttemptFailed)
     assert end.cause == "output-limit"
-    assert "50.0 MiB" in end.reason
+    assert "50 MiB" in end.reason
 
 
 def test_a_step_that_ignores_its_time_limit_is_ended(host, watcher):

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from runs.execution.ending import ending, seconds, size
+from runs.execution.amounts import seconds, size
+from runs.execution.ending import ending
 from runs.executors.local.host.records import Record
 from runs.executors.local.host.stepenv import needs_new_interpreter, step_environment, without_server
 from tests.executors.watching import order
@@ -32,7 +33,7 @@ def test_an_exit_code_comes_with_the_last_line():
 def test_the_kernel_s_own_kill_is_told_as_out_of_memory_with_the_peak(status):
     found = told(int(status), memory=True)
     assert (found.exit_code, found.signal, found.cause) == (137, 9, "out-of-memory")
-    assert "3.0 GiB" in found.reason
+    assert "3 GiB" in found.reason
     assert told(int(status)).cause == "signal"
     assert "perhaps for lack of memory" in told(int(status)).reason
 
@@ -53,7 +54,7 @@ def test_a_program_that_is_not_there_is_told_apart_from_one_that_says_127():
 
 
 def test_sizes_and_times_are_for_people():
-    assert [size(n) for n in (12, 2048, 50 * 1024**2, 5000 * 1024**3)] == ["12 bytes", "2.0 KiB", "50.0 MiB", "5000 GiB"]
+    assert [size(n) for n in (12, 2048, 50 * 1024**2, 5000 * 1024**3)] == ["12 bytes", "2 KiB", "50 MiB", "5000 GiB"]
     assert [seconds(n) for n in (0.5, 90, 600, 3600)] == ["0.5 s", "90 s", "10 min", "60 min"]
 
 

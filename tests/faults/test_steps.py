@@ -72,7 +72,7 @@ def test_one_that_writes_a_large_file_ends_with_a_sentence(limited: Installation
 def test_one_that_writes_many_files_ends_with_a_sentence(limited: Installation) -> None:
     found = ended(limited, "for i in $(seq 8); do head -c 20000000 /dev/zero > file$i; done; sleep 600")
     assert found["state"] == "FAILED"
-    assert found["reason"] == "Wrote more than 60.0 MiB, the most that a step may", found
+    assert found["reason"] == "Wrote more than 60 MiB, the most that a step may", found
 
 
 def test_children_and_grandchildren_do_not_outlive_their_step(limited: Installation) -> None:

@@ -21,6 +21,7 @@ from kubernetes import config as kubernetes_config
 
 from runs.executors.base import ExecutorUnavailable
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.diagnosis import refusal
 
 Json = Any
 
@@ -45,6 +46,10 @@ class Refused(Exception):
         self.reason = str(answer.get("reason") or "")
         self.answer = {"code": status, **answer}
         super().__init__(str(answer.get("message") or f"HTTP {status}"))
+
+    def in_words(self) -> ExecutorUnavailable:
+        """The same as a sentence for people: it may be allowed another time."""
+        return ExecutorUnavailable(refusal(self.answer).sentence)
 
 
 class Client:
@@ -77,6 +82,15 @@ class Client:
         """One call; the answer's JSON. Raises Refused, or ExecutorUnavailable for what may be otherwise in a moment."""
         response = self._send(method, path, query, body, content_type, accept, stream=False, read=_READ)
         return json.loads(response.data) if response.data else None
+
+    def found(self, method: str, path: str, **options: Json) -> Json:
+        """As `request`, for an object that may be gone: None then. Raises ExecutorUnavailable for whatever else is refused."""
+        try:
+            return self.request(method, path, **options)
+        except Refused as refused:
+            if refused.status == 404:
+                return None
+            raise refused.in_words() from None
 
     def lines(self, path: str, *, query: Mapping[str, Json], read: float) -> Iterator[bytes]:
         """Lines of an answer that goes on for long: a watch, or a log; `read` seconds of silence end it. Raises as `request`."""

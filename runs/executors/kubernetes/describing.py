@@ -15,7 +15,6 @@ import obstore
 from runs.executors.base import AttemptKey, ExecutorUnavailable
 from runs.executors.kubernetes.client import Client, Refused, core_path
 from runs.executors.kubernetes.config import Config
-from runs.executors.kubernetes.diagnosis import refusal
 from runs.executors.kubernetes.diagnosis.podview import when
 from runs.executors.kubernetes.shown import shown, shown_event
 from runs.store import NotReadable, explained, open_store
@@ -28,12 +27,9 @@ _LARGEST = 4 * 1024 * 1024  # bytes of a copy
 
 def describe(client: Client, config: Config, key: AttemptKey) -> dict[str, Json] | None:
     """`{"pod", "events", "gone"}` of an attempt; None where there never was a pod. Raises ExecutorUnavailable."""
-    try:
-        pod = client.request("GET", core_path(client.namespace, "pods", key.name))
-    except Refused as refused:
-        if refused.status == 404:
-            return kept(config, key)
-        raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+    pod = client.found("GET", core_path(client.namespace, "pods", key.name))
+    if pod is None:
+        return kept(config, key)
     return {"pod": shown(pod), "events": events_of(client, key.name), "gone": False}
 
 

@@ -142,16 +142,13 @@ class Ends:
     def delete(self, key: AttemptKey, *, grace: int | None = None) -> bool:
         """Has a pod deleted, its finalizer stays; whether there was one. Raises ExecutorUnavailable."""
         body = {"gracePeriodSeconds": grace} if grace is not None else None
-        try:
-            self._client.request("DELETE", core_path(self._client.namespace, "pods", key.name), body=body)
-        except Refused as refused:
-            if refused.status == 404:
-                return False
-            raise ExecutorUnavailable(str(refused)) from None
-        return True
+        return self._client.found("DELETE", core_path(self._client.namespace, "pods", key.name), body=body) is not None
 
     def release(self, name: str) -> dict[str, Json] | None:
-        """An attempt's end is recorded: its pod may go whenever it does. The pod as it is; None where it is gone already."""
+        """An attempt's end is recorded: its pod may go whenever it does. The pod as it is; None where it is gone already.
+
+        Raises ExecutorUnavailable.
+        """
         patch = {
             "metadata": {
                 "labels": {RECORDED: "true"},
@@ -160,10 +157,8 @@ class Ends:
             }
         }
         path = core_path(self._client.namespace, "pods", name)
-        with _if_there():
-            pod: dict[str, Json] = self._client.request("PATCH", path, body=patch, content_type=_STRATEGIC)
-            return pod
-        return None
+        pod: dict[str, Json] | None = self._client.found("PATCH", path, body=patch, content_type=_STRATEGIC)
+        return pod
 
     def sweep(self) -> None:
         """Deletes recorded pods whose time is over. Raises ExecutorUnavailable and Refused."""
@@ -174,8 +169,7 @@ class Ends:
                 told = metadata.get("annotations", {}).get(RECORDED_AT, "0")
                 age = time.time() - (int(told) if told.isdecimal() else 0)
                 if age > times[metadata.get("labels", {}).get(RUN, "")][index]:
-                    with _if_there():
-                        self._client.request("DELETE", core_path(self._client.namespace, "pods", metadata["name"]))
+                    self._client.found("DELETE", core_path(self._client.namespace, "pods", metadata["name"]))
 
     def _times(self, runs: Collection[str]) -> Mapping[str, tuple[float, float]]:
         same = dict.fromkeys(runs, (self._config.pod_ttl, self._config.failed_pod_ttl))
@@ -195,12 +189,3 @@ class Ends:
 
 def _as_metadata() -> str:
     return "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-
-
-@contextlib.contextmanager
-def _if_there() -> Iterator[None]:
-    try:
-        yield
-    except Refused as refused:
-        if refused.status != 404:
-            raise

@@ -129,7 +129,7 @@ class KubernetesExecutor:
             for kind in ("pods", "persistentvolumeclaims"):
                 self.client.request("DELETE", core_path(namespace, kind), query={"labelSelector": selector})
         except Refused as refused:
-            raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+            raise refused.in_words() from None
 
     def standing(self) -> Standing:
         """Why pods cannot be followed, and how many there are by phase; nothing where this process does not follow them."""
@@ -204,12 +204,9 @@ class KubernetesExecutor:
     def _stop(self, key: AttemptKey, grace: float) -> FactObserved | None:
         path = core_path(self.client.namespace, "pods", key.name)
         note = {"metadata": {"annotations": {STOPPED: str(int(time.time()))}}}
-        try:
-            pod = self.client.request("PATCH", path, body=note, content_type="application/merge-patch+json")
-        except Refused as refused:
-            if refused.status == 404:
-                return FactObserved(key.run_id, AttemptStopped(key.path, key.number, datetime.now(UTC)))
-            raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+        pod = self.client.found("PATCH", path, body=note, content_type="application/merge-patch+json")
+        if pod is None:
+            return FactObserved(key.run_id, AttemptStopped(key.path, key.number, datetime.now(UTC)))
         seen = read(pod)
         if seen is None or seen.end is None:
             self._ends.delete(key, grace=math.ceil(grace) + _TELLING if grace > 0 else 0)
@@ -233,13 +230,8 @@ class KubernetesExecutor:
 
     def _fetched(self, key: AttemptKey) -> Known | None:
         """A pod that is not followed, or not yet."""
-        try:
-            pod = self.client.request("GET", core_path(self.client.namespace, "pods", key.name))
-        except Refused as refused:
-            if refused.status == 404:
-                return None
-            raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
-        seen = read(pod)
+        pod = self.client.found("GET", core_path(self.client.namespace, "pods", key.name))
+        seen = read(pod) if pod is not None else None
         if seen is None:
             return None
         known = Known(seen, pod)
@@ -253,10 +245,7 @@ class KubernetesExecutor:
             self._let_go(key)
 
     def _let_go(self, key: AttemptKey) -> None:
-        try:
-            pod = self._ends.release(key.name)
-        except Refused as refused:
-            raise ExecutorUnavailable(refusal(refused.answer).sentence) from None
+        pod = self._ends.release(key.name)
         if pod is not None:
             ended_well = pod.get("status", {}).get("phase") == "Succeeded"
             events = [] if ended_well else describing.events_of(self.client, key.name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 import signal
 
+from runs.execution.amounts import seconds, size
 from runs.executors.kubernetes.diagnosis.podview import MAIN, ContainerView, Ended, PodView
 from runs.executors.kubernetes.diagnosis.verdict import Cause, Diagnosis, fails, loses
-from runs.executors.kubernetes.diagnosis.wording import memory, plain, seconds, size
+from runs.executors.kubernetes.diagnosis.wording import memory, plain
 
 _TOO_SMALL = re.compile(
     r"Node didn't have enough resource: (?P<resource>\S+), requested: (?P<asked>\d+), used: (?P<used>\d+), capacity: (?P<most>\d+)"

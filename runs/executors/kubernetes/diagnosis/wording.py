@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from runs.execution.amounts import size
+
 _LONGEST = 300  # characters of somebody else's message inside a sentence
 _NOISE = (
     re.compile(r"rpc error: code = \w+ desc = "),
@@ -36,23 +38,6 @@ def memory(amount: str) -> str:
     if match is None or match[2] == "m":
         return amount
     return f"{match[1]} {_UNITS[match[2]]}" if match[2] else size(int(float(match[1])))
-
-
-def size(count: int) -> str:
-    """Bytes for people: `3.2 GiB`."""
-    value = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if value < 1024 or unit == "GiB":
-            return f"{value:.0f} {unit}" if unit == "bytes" or value >= 100 or value.is_integer() else f"{value:.1f} {unit}"
-        value /= 1024
-    raise AssertionError
-
-
-def seconds(count: int) -> str:
-    """A duration for people: `90 s`, `5 min`, `2 h`."""
-    if count >= 7200 and count % 3600 == 0:
-        return f"{count // 3600} h"
-    return f"{count // 60} min" if count >= 120 and count % 60 == 0 else f"{count} s"
 
 
 def joined(parts: list[str]) -> str:

@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from runs.engine.model import AttemptProgressed, Fact, Phase, Values
+from runs.execution.amounts import seconds, size
 from runs.execution.attempt import AttemptOrder
 from runs.execution.collect import OutputsInvalid
-from runs.execution.ending import Ending, ending, seconds, size
+from runs.execution.ending import Ending, ending
 from runs.execution.locations import UnsafeLocation
 from runs.execution.placeholders import PlaceholderError
 from runs.execution.recipe import EXECUTOR_MODULE, Recipe, recognise

@@ -12,8 +12,8 @@ from typing import Any
 
 from runs.engine.model import Values
 from runs.execution import collect, locations, placeholders
+from runs.execution.amounts import size
 from runs.execution.attempt import AttemptOrder
-from runs.execution.ending import size
 from runs.execution.order import attempt_name
 from runs.executors.local.host.config import Config
 from runs.executors.local.host.records import Record

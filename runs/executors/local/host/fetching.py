@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from runs.execution.amounts import size
 from runs.execution.attempt import AttemptOrder
-from runs.execution.ending import size
 from runs.execution.locations import UnsafeLocation, inputs_elsewhere, inputs_in_workspace
 from runs.executors.local.host.config import Config
 
