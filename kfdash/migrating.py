@@ -7,6 +7,7 @@ writer, gets none of them: it counts and sorts what it has.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,8 +44,9 @@ class IndexConcurrently(_OnPostgreSQL):
     """Makes an index while rows are written; in a migration that is not atomic.
 
     `on` is what follows `CREATE INDEX … ON`. It takes the place of one of the same name; what an interrupted migration left
-    half-made is made anew. With `trigrams` it needs the extension pg_trgm and is left out where that is not there. `before` is
-    what follows ON in the index whose place it takes, made again on the way back.
+    half-made is made anew, and what it had made stays: a comment at the index says from what it was made. With `trigrams` it
+    needs the extension pg_trgm and is left out where that is not there. `before` is what follows ON in the index whose place
+    it takes, made again on the way back.
     """
 
     def __init__(self, name: str, on: str, *, trigrams: bool = False, before: str = "") -> None:
@@ -67,13 +69,16 @@ class IndexConcurrently(_OnPostgreSQL):
             schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.name}")
 
     def _make(self, schema_editor: Any, on: str) -> None:
-        new = f"{self.name}_new"
+        new, made = f"{self.name}_new", f"made {hashlib.sha256(on.encode()).hexdigest()[:16]}"
+        if _comment(schema_editor.connection, self.name) == made:
+            return
         with _without_hurry(schema_editor.connection):
-            self._replace(schema_editor, new, on)
+            self._replace(schema_editor, new, on, made)
 
-    def _replace(self, schema_editor: Any, new: str, on: str) -> None:
+    def _replace(self, schema_editor: Any, new: str, on: str, made: str) -> None:
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {new}")
         schema_editor.execute(f"CREATE INDEX CONCURRENTLY {new} ON {on}")
+        schema_editor.execute(f"COMMENT ON INDEX {new} IS '{made}'")
         schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {self.name}")
         schema_editor.execute(f"ALTER INDEX {new} RENAME TO {self.name}")
 
@@ -137,6 +142,13 @@ def _without_hurry(connection: Any) -> Iterator[None]:
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT set_config('lock_timeout', %s, false)", [before])
+
+
+def _comment(connection: Any, index: str) -> str | None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", [index])
+        found: str | None = cursor.fetchone()[0]
+        return found
 
 
 def _has_trigrams(connection: Any) -> bool:
