@@ -106,6 +106,13 @@ def test_the_launcher_is_a_sidecar_that_fits_the_restricted_standard() -> None:
     }
 
 
+def test_the_step_of_a_later_attempt_waits_until_its_program_is_there() -> None:
+    launcher = container(pod_of(number=2), "launcher")
+    assert launcher["command"] == ["python3", "-m", "runs.launcher"]
+    assert launcher["lifecycle"] == {"postStart": {"exec": {"command": ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry"]}}}
+    assert "lifecycle" not in container(pod_of(number=1), "launcher")
+
+
 def test_an_image_with_its_own_entry_point_runs_alone() -> None:
     pod = pod_of(command=(), args=())
     assert "initContainers" not in pod["spec"]

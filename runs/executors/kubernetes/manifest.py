@@ -179,14 +179,17 @@ def _security(wanted: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspace: bool) -> dict[str, Json]:
+    install, run = ["/opt/kfdash/entry", "--install", ENTRY], ["python3", "-m", "runs.launcher"]
+    # The container becomes the launcher once it has laid `entry` into the pod, some ms after its start; the step's container is
+    # made when the kubelet has seen this one run, far later as a rule. Where a node is too slow for that, the attempt is lost,
+    # and the next one waits: a hook costs each pod a process of the container runtime.
+    begun = {"command": run, "lifecycle": {"postStart": {"exec": {"command": install}}}} if order.number > 1 else {}
     token = [] if config.by_mail else [{"name": "KFDASH_TOKEN", "valueFrom": {"fieldRef": _CREDENTIAL}}]
     return {
         "name": LAUNCHER,
         "image": config.image,
-        # It lays `entry` into the pod before it becomes the launcher, some ms after its start. The step's container is made
-        # when the kubelet has seen this one run: far later, and where it is not the attempt is made again. A hook would be
-        # waited for, and costs each pod a process of the container runtime.
-        "command": ["/opt/kfdash/entry", "--install", ENTRY, "python3", "-m", "runs.launcher"],
+        "command": [*install, *run],
+        **begun,
         "restartPolicy": "Always",
         "env": [
             {"name": "KFDASH_LAUNCHER_URL", "value": config.launcher_url},

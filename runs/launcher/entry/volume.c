@@ -173,11 +173,6 @@ void install(const char *target) {
         if (up == 0)
             make_folders(path);
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char made[1300];
-        snprintf(made, sizeof made, "%s/%s", path, names[i]);
-        make_folders(made);
-    }
     snprintf(beside, sizeof beside, "%s.new", target);
     int from = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     int to = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
@@ -188,4 +183,9 @@ void install(const char *target) {
             die(1, "kfdash: %s cannot be written: %s", target, strerror(errno));
     if (close(to) != 0 || rename(beside, target) != 0) /* one that runs stays as it is */
         die(1, "kfdash: %s cannot be written: %s", target, strerror(errno));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char made[1300];
+        snprintf(made, sizeof made, "%s/%s", path, names[i]);
+        make_folders(made);
+    }
 }

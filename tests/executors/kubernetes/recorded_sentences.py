@@ -61,7 +61,7 @@ PODS = {
         "launcher",
         (
             "Could not begin: the node made the step's container before kfdash's launcher had laid its program into the pod. "
-            "Look at the launcher's log where it happens again."
+            "The next attempt waits for that."
         ),
     ),
     "ephemeral-full": (

@@ -93,7 +93,7 @@ def not_started(message: str, main: ContainerView) -> Diagnosis:
     if (match := _MISSING_PROGRAM.search(message)) is not None:
         if match[1] == _ENTRY:
             said = "Could not begin: the node made the step's container before kfdash's launcher had laid its program into the pod."
-            return loses(f"{said} Look at the launcher's log where it happens again.", Cause.LAUNCHER)
+            return loses(f"{said} The next attempt waits for that.", Cause.LAUNCHER)
         said = f"Program not found: the image {main.image} has no {match[1]}{whose}. Correct the command, or use another image."
         return fails(said, Cause.NOT_FOUND, retryable=False, exit_code=127)
     if (match := _NOT_EXECUTABLE.search(message)) is not None:
