@@ -10,7 +10,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on wh
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench soak bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql unit bench soak bench-lists bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -48,6 +48,11 @@ bench: $(VENV)/.developer ## one JSON line a figure
 
 soak: $(VENV)/.developer ## an hour of steady load: memory and connections of each process; MINUTES=m
 	@$(RUN) $(BIN)/python -m tests.bench.soak $(if $(MINUTES),--minutes $(MINUTES))
+
+bench-lists: $(VENV)/.developer ## a million runs in DATABASE=postgresql://…, an empty one, and every list, filter and sort of them
+	@test -n "$(DATABASE)" || { echo "Say which database: make bench-lists DATABASE=postgresql://user@host/name"; exit 2; }
+	@$(RUN) $(BIN)/python -m tests.bench.million $(DATABASE)
+	@$(RUN) $(BIN)/python -m tests.bench.asking $(DATABASE)
 
 bench-kubernetes: $(VENV)/.developer ## needs KUBECONFIG=FILE and KFDASH_TEST_IMAGE, an image of kfdash that the cluster can pull
 	@test -n "$(KUBECONFIG)" || { echo "Say which cluster: make bench-kubernetes KUBECONFIG=FILE"; exit 2; }

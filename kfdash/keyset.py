@@ -77,7 +77,12 @@ class InOrder(Func):
     def as_sql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         compiled = [compiler.compile(one) for one in self.get_source_expressions()]
         value, key, of, at = (sql for sql, _ in compiled)
-        return f"({value}, {key}) {self.sign} ({of}, {at})", tuple(one for _, some in compiled for one in some)
+        parameters = tuple(one for _, some in compiled for one in some)
+        found = f"({value}, {key}) {self.sign} ({of}, {at})"
+        if connection.vendor == "postgresql":
+            return found, parameters
+        alone = (*compiled[0][1], *compiled[2][1])  # said alone, it lets SQLite begin in an index of an expression
+        return f"({value} {self.sign} {of} AND {found})", (*alone, *parameters)
 
 
 def _parse(key: str, counted: bool) -> tuple[datetime, uuid.UUID | int] | None:
