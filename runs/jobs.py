@@ -112,13 +112,15 @@ def remove_run(self: Task, run_id: str, pipeline_root: str, running: list[tuple[
 @shared_task(name="runs.jobs.look_for_artifacts", ignore_result=True)
 def look_for_artifacts() -> None:
     """Queue `io`: measures new artifacts, and finds those that are in the store no more."""
-    vanished.look_for_artifacts()
+    with _patience("Artifacts could not be looked for"):
+        vanished.look_for_artifacts()
 
 
 @shared_task(name="runs.jobs.fold_counters", ignore_result=True)
 def fold_counters() -> None:
     """Queue `io`: puts the rows of counters together where there are many."""
-    tallying.fold()
+    with _patience("Counters could not be folded"):
+        tallying.fold()
 
 
 @shared_task(name="runs.jobs.carry_rules_out", ignore_result=True)

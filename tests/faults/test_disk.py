@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -54,6 +55,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installat
         check_what_it_said(installation)
 
 
+def system(installation: Installation) -> str:
+    """The page System."""
+    with urllib.request.urlopen(f"{installation.address}/system/", timeout=20) as page:
+        return str(page.read().decode())
+
+
 def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pathlib.Path) -> None:
     run_id = launch(installation, whole(marks))
     assert wait_for(lambda: runs(installation, run_id, "root/body/slow"), 40), installation.said()
@@ -64,6 +71,7 @@ def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pat
     assert "disk is full" in json.load(refused.value)["message"]
     assert wait_for(lambda: "disk is full" in installation.said(), 20), installation.said()
     assert state(installation, run_id) == "RUNNING"
+    assert wait_for(lambda: "Only 0 MiB are left on the disk of" in system(installation), 10), system(installation)
     command = [sys.executable, "-m", "kfdash.cli", "doctor", "--data-dir", str(installation.folder)]
     said = subprocess.run(command, capture_output=True, text=True, env=installation.environment)
     assert said.returncode == 1 and "Only 0 MiB are left" in said.stdout and "Traceback" not in said.stderr, said
