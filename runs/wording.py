@@ -109,9 +109,10 @@ def counts(message: Message) -> str:
 
 
 def seconds(message: Message) -> float | None:
-    """How long a task took or has taken, from its first sign of life."""
+    """How long a task took or has taken, from its first sign of life; None for one that ended before it had begun."""
     begin = message["started"] or message["ready"]
-    if not begin:
+    unbegun = message["state"] in ("FAILED", "CANCELED") and not message["started"]
+    if not begin or unbegun:
         return None
     end = message["finished"]
     now = datetime.fromisoformat(end) if end else moment.now()

@@ -285,7 +285,8 @@ def _row(tree: Tree, row: Row, address: Address) -> dict[str, Any]:
     group = step.kind in ("dag", "loop")
     begin = step.started_at or step.ready_at
     queued = (step.started_at or step.finished_at or moment.now()) - step.ready_at if step.ready_at and not group else None
-    ran = begin is not None and step.state not in ("PENDING", "SKIPPED")
+    unbegun = step.state in ("FAILED", "CANCELED") and step.started_at is None
+    ran = begin is not None and not unbegun and step.state not in ("PENDING", "SKIPPED")
     return {
         "path": step.path,
         "depth": row.depth,

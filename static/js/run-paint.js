@@ -165,7 +165,8 @@ export class Painter {
     if (tries && !group) tries.textContent = task.attempt || "–";
     const cell = row.querySelector("[data-duration]"), begin = task.started ?? task.ready;
     if (!cell) return;
-    if (!begin || task.state === "PENDING" || task.state === "SKIPPED") { delete cell.dataset.since; cell.textContent = "–"; }
+    const unbegun = !task.started && (task.state === "FAILED" || task.state === "CANCELED");
+    if (!begin || unbegun || task.state === "PENDING" || task.state === "SKIPPED") { delete cell.dataset.since; cell.textContent = "–"; }
     else if (task.finished) { delete cell.dataset.since; cell.textContent = duration((Date.parse(task.finished) - Date.parse(begin)) / 1000); }
     else cell.dataset.since = new Date(Date.parse(begin) + this.page.skew).toISOString();
   }

@@ -8,7 +8,7 @@ import pytest
 
 from runs.engine.model import Kind, State, Task
 from runs.messages import task_message
-from runs.wording import line, since, starting, why
+from runs.wording import line, seconds, since, starting, why
 
 NOW = datetime.now(UTC)
 
@@ -86,3 +86,10 @@ def test_a_step_starts_from_the_first_word_of_its_attempt_until_it_runs():
     assert not starting(message(attempt=1, reason="Waiting for a GPU", attention=True))
     assert not starting(message(attempt=1, cause="retry", reason="Attempt 1 failed: x. Retry 1 of 2."))
     assert not starting(message(State.RUNNING, attempt=1, reason="fetching inputs"))
+
+
+def test_a_step_that_ended_before_it_had_begun_took_no_time():
+    ready = NOW - timedelta(seconds=38)
+    assert seconds(message(State.FAILED, ready_at=ready, finished_at=NOW)) is None
+    assert seconds(message(State.FAILED, ready_at=ready, started_at=NOW - timedelta(seconds=3), finished_at=NOW)) == 3
+    assert line(message(State.CANCELED, ready_at=ready, finished_at=NOW)) == "stopped"
