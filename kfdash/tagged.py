@@ -33,5 +33,6 @@ class _TagIs(Func):
         sql, parameters = compiler.compile(column)
         if connection.vendor == "postgresql":  # an index of tags serves this
             return f"({sql} @> %s::jsonb)", (*parameters, json.dumps({key.value: value.value}))
-        found = f"EXISTS (SELECT 1 FROM json_each({sql}) WHERE key = %s AND value = %s)"
-        return found, (*parameters, key.value, value.value)
+        written = json.dumps(key.value)  # as in the column: without it there, the row's tags are not parsed
+        found = f"(INSTR({sql}, %s) > 0 AND EXISTS (SELECT 1 FROM json_each({sql}) WHERE key = %s AND value = %s))"
+        return found, (*parameters, written, *parameters, key.value, value.value)

@@ -12,6 +12,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from kfdash.tagged import tag_is
 from pipelines import services as pipelines
 from pipelines.models import PipelineVersion
 from runs import filters, services
@@ -391,3 +392,12 @@ def test_a_tag_is_found_by_its_exact_key_even_where_that_is_a_number(client: Cli
     make(tags={"a": "one"})
     assert _numbers(_get(client, "/runs/?q=tag:1=one")) == [1]
     assert _numbers(_get(client, "/runs/?q=tag:a__x=one")) == []
+
+
+def test_tags_with_odd_keys_are_found_and_told_from_others(make: Callable[..., Run]) -> None:
+    tags = [{"größe": "x"}, {'a"b': "c"}, {"a\\b": "c"}, {"größe": "y"}, {}]
+    runs = [make(tags=one) for one in tags]
+    for run, one in zip(runs[:3], tags, strict=False):
+        ((key, value),) = one.items()
+        assert [*Run.objects.filter(tag_is(key, value))] == [run]
+        assert Run.objects.exclude(tag_is(key, value)).count() == 4
