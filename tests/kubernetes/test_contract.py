@@ -11,13 +11,29 @@ from typing import ClassVar
 import pytest
 
 from kfdash import callback
-from runs.engine.model import AttemptProgressed, Phase
+from runs.engine.model import AttemptProgressed, AttemptSucceeded, Phase
 from runs.executors.kubernetes.config import Config
+from runs.executors.kubernetes.permitted import run_template
 from tests.executors.contract import ProcessContract
-from tests.executors.watching import Sleep, Watcher, key_of
-from tests.kubernetes.intaking import ExecutorAndIntake, running_intake
+from tests.executors.watching import Sleep, Watcher, key_of, order
+from tests.kubernetes.intaking import IMAGE, ExecutorAndIntake, running_intake
 
 pytestmark = pytest.mark.kubernetes
+
+TEMPLATE = """
+metadata: {labels: {team: risk}}
+spec:
+  securityContext: {runAsUser: 1000, fsGroup: 1000}
+  tolerations: [{key: spot, operator: Exists}]
+  volumes: [{name: warm, emptyDir: {}}]
+  initContainers:
+    - name: warm
+      image: IMAGE
+      command: [sh, -c, "echo warmed by $(id -u) > /warm/note"]
+      volumeMounts: [{name: warm, mountPath: /warm}]
+  containers:
+    - {name: main, env: [{name: TEAM, value: risk}], volumeMounts: [{name: warm, mountPath: /warm, readOnly: true}]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -49,3 +65,14 @@ class TestContract(ProcessContract):
         assert isinstance(known.fact, AttemptProgressed) and known.fact.phase in (Phase.STARTING, Phase.RUNNING)
         executor.stop([key_of(step)], grace=0)
         watcher.end_of(step)
+
+    def test_a_runs_own_template_is_what_its_pod_begins_from(self, executor: ExecutorAndIntake, watcher: Watcher) -> None:
+        template = run_template(TEMPLATE.replace("IMAGE", IMAGE))
+        step = dataclasses.replace(order(script='cat /warm/note; echo "of $TEAM as $(id -u)"'), pod_template=template)
+        executor.start([step])
+        end = watcher.end_of(step)
+        assert isinstance(end, AttemptSucceeded), end
+        assert watcher.log_of(step).texts("o") == ["warmed by 1000", "of risk as 1000"]
+        shown = executor.describe(key_of(step))
+        assert shown and shown["pod"]["metadata"]["labels"]["team"] == "risk"
+        assert {"key": "spot", "operator": "Exists"} in shown["pod"]["spec"]["tolerations"]
