@@ -38,7 +38,7 @@ def version_of(pipeline_id: str, version_id: str) -> PipelineVersion:
         if found is None:
             raise invalid(f"Pipeline {pipeline_id[:80] or '(without an id)'} has no version.")
         return found
-    found = rows.filter(pk=key).first() if key else None
+    found = next(iter(rows.filter(pk=key)), None) if key else None
     if found is None:
         raise invalid(f"PipelineVersion {version_id[:80]} not found.")
     if pipeline_id and found.pipeline_id != pipeline:
