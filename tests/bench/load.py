@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import multiprocessing
-import pathlib
 import statistics
 import subprocess
 import threading
@@ -21,7 +20,7 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from runs.executors.local.host.config import default_places
 from tests.bench.figures import Figure, measure
 from tests.bench.pipelines import WRITE_ONE, layered, scripts
-from tests.bench.stack import call, installation, launch, moment, run_document, share, tasks_of, wait_for_run
+from tests.bench.stack import call, installation, launch, moment, processor_time, run_document, share, tasks_of, wait_for_run
 from tests.running import Installation
 
 LARGE = (100, 100)
@@ -151,9 +150,9 @@ def _watched_chain(running: Installation, browsers: int) -> _Watched:
     """A chain whose steps change twice a second, watched by so many."""
     names = [f"step-{number}" for number in range(CHAIN)]
     run_id = launch(running, scripts(dict.fromkeys(names, "sleep 0.5"), dict(zip(names[1:], names, strict=False))))
-    began, before = time.perf_counter(), _cpu(running.parts()["web"])
+    began, before = time.perf_counter(), processor_time(running.parts()["web"])
     told, all_connected = asyncio.run(_watch(running, run_id, browsers))
-    seconds, cpu = time.perf_counter() - began, _cpu(running.parts()["web"]) - before
+    seconds, cpu = time.perf_counter() - began, processor_time(running.parts()["web"]) - before
     assert all_connected and min(map(len, told)) > 2, sorted(map(len, told))
     return _Watched(told[0], cpu, seconds)
 
@@ -173,12 +172,6 @@ async def _watch(running: Installation, run_id: str, browsers: int) -> tuple[lis
 
     found = await asyncio.gather(*(one() for _ in range(browsers)))
     return found, len(found) == browsers
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
 
 
 def _served_by_hand(watched: _Watched, browsers: int) -> float:
