@@ -142,7 +142,10 @@ def _back_up(options: argparse.Namespace) -> int:
     if options.file is None:
         raise backup.BackupRefused("Say which file to make: kfdash backup FILE. --noted tells of a backup that was made otherwise.")
     if not settings.DATABASES["default"]["ENGINE"].endswith("sqlite3"):
-        raise backup.BackupRefused("The database is a PostgreSQL server's: back it up with pg_dump, and the data folder beside it.")
+        raise backup.BackupRefused(
+            "The database is a PostgreSQL server's: back it up with pg_dump, and the data folder beside it. Then "
+            "`kfdash backup --noted` tells the page System of it."
+        )
     try:
         made = backup.back_up(options.file, settings.DATA_DIR, artifacts=settings.ARTIFACTS_DIR, logs=settings.LOGS_DIR)
     except OSError as error:

@@ -69,7 +69,8 @@ def _gauges(name: str, said: str, label: str, values: Iterable[tuple[str, float]
 
 def _shared() -> Iterator[Metric]:
     database, redis_server, disk = looks.database.seen(), looks.redis_server.seen(), looks.disk.seen()
-    yield _gauge("database_up", "1 where the database answers and its tables are of this version.", float(_answers(database.value)))
+    about = "1 where the database answers, takes changes and its tables are of this version."
+    yield _gauge("database_up", about, float(_answers(database.value)))
     yield _gauge("redis_up", "1 where Redis answers.", float(redis_server.value is not None))
     if (seen := database.value) is not None:
         yield from _of_database(seen)
@@ -83,7 +84,7 @@ def _shared() -> Iterator[Metric]:
 
 
 def _answers(seen: looks.DatabaseSeen | None) -> bool:
-    return seen is not None and not seen.waiting_migrations
+    return seen is not None and not seen.waiting_migrations and not seen.read_only
 
 
 def _of_database(seen: looks.DatabaseSeen) -> Iterator[Metric]:

@@ -10,6 +10,7 @@ import tarfile
 
 import pytest
 
+from kfdash import backup
 from tests.faults import stack
 from tests.running import Installation, wait_for
 
@@ -38,6 +39,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, pathli
         assert wait_for(lambda: stack.runs(installation, under_way, "root/body/slow"), 40), installation.said()
         done = kfdash(installation, "backup", str(folder / "kept.tar.gz"), "--data-dir", str(installation.folder))
         assert done.returncode == 0 and "keep it safe" in done.stdout, done
+        assert backup.last(installation.folder / "logs") is not None  # the page System shows it
         held.unlink()
         stack.check_the_end(installation, under_way, marks)
     for mark in marks.glob("*"):  # from here on it is another life: attempts that had only begun are numbered anew
@@ -119,4 +121,6 @@ def test_what_cannot_be_backed_up_is_said(tmp_path: pathlib.Path) -> None:
     nowhere.environment["KFDASH_DATABASE_URL"] = "postgresql://kfdash@127.0.0.1:1/kfdash"
     done = kfdash(nowhere, "backup", str(tmp_path / "kept.tar"), "--data-dir", str(tmp_path / "nowhere"))
     assert done.returncode == 1 and "pg_dump" in done.stderr
+    done = kfdash(nowhere, "backup", "--noted", "--data-dir", str(tmp_path / "nowhere"))
+    assert done.returncode == 0 and backup.last(tmp_path / "nowhere" / "logs") is not None, done
     shutil.rmtree(tmp_path / "nowhere", ignore_errors=True)
