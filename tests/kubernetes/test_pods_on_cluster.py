@@ -152,6 +152,15 @@ def test_the_clusters_own_log_is_kept_where_no_launcher_sends_one(
     watcher.close()
 
 
+def test_what_a_step_without_a_launcher_prints_is_seen_while_it_runs(sleeper: KubernetesExecutor, watcher: Watcher) -> None:
+    mine = step()
+    sleeper.start([mine])
+    watcher.until(mine, lambda told: told.texts("o") == ["begun"], "what it prints")
+    sleeper.stop([key_of(mine)], grace=1)
+    assert isinstance(watcher.end_of(mine), AttemptStopped)
+    assert watcher.log_of(mine).texts("o") == ["begun"]
+
+
 def test_recorded_pods_go_when_their_time_is_over_and_all_with_their_run(
     open_executor: Callable[[str], KubernetesExecutor],
 ) -> None:

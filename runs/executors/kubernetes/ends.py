@@ -92,7 +92,7 @@ class Ends:
         if wait:
             return None
         logged = podlog.take(self._client, self._config.logs_dir, seen) if seen.end.exit_code is not None else None
-        lines = [line.text for line in logged.lines if line.stream != "k"][-10:] if logged else []
+        lines = podlog.last_lines(self._config.logs_dir, seen, 10) if logged else []
         return end_fact(seen, seen.end, diagnose(pod, events, lines)), [logged] if logged else []
 
     def forget_document(self, key: AttemptKey) -> None:

@@ -26,6 +26,7 @@ from runs.executors.kubernetes.ends import Ends
 from runs.executors.kubernetes.mail.post import Post
 from runs.executors.kubernetes.names import INSTALLATION
 from runs.executors.kubernetes.nodes import Nodes
+from runs.executors.kubernetes.podlog import PodLogs
 from runs.executors.kubernetes.pods import RECORDED, Seen, failure, lost_with_its_node, read
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class Watch:
         self._known: dict[str, Known] = {}
         self._lock = threading.RLock()
         self._closed = threading.Event()
+        self._logs = PodLogs(client, config.logs_dir, tell)
         self._readers = ThreadPoolExecutor(4, thread_name_prefix="ends")
         self.synced = threading.Event()  # the list is known and followed
         self._trouble = ""  # why not
@@ -217,6 +219,7 @@ class Watch:
         if seen is None:
             return
         pod["metadata"].pop("managedFields", None)
+        self._logs.see(seen)
         if self._post is not None:
             self._post.see(seen)
         with self._lock:
@@ -297,6 +300,7 @@ class Watch:
                 seen, pod, events = known.seen, known.pod, list(known.events)
             if seen.end is None or pod is None:
                 return
+            self._logs.stop(seen.key.name)
             patient = seen.has_launcher and not seen.launcher_ended and not seen.deleted_at
             found = self._ends.read(seen, pod, events, wait=patient and time.monotonic() - known.ending_since < _LAUNCHER_TIME)
             if found is None:
