@@ -17,6 +17,7 @@ from pipelines.spec.model import ROOT
 from runs.engine.model import Kind, State
 from runs.models import Run, Task
 
+_GROUPS = (Kind.DAG, Kind.LOOP)
 _MOST_MARKS = 300  # steps of one run that are read; larger ones are drawn from their root's counters
 _COLUMNS = ("run_id", "path", "parent", "kind", "state", "attention", "cached_from", "reason", "culprit", "children", "ended")
 _COLUMNS += ("succeeded", "failed", "canceled")
@@ -51,7 +52,7 @@ def run_rows(runs: Sequence[Run], *, width: float = 104) -> list[RunRow]:
     tasks = _tasks_of(runs)
     orders = step_orders(run.specification_id for run in runs)
     active = [run for run in runs if not State(run.state).is_final]
-    waits, busy = _waiting_steps(active), _busy_steps(active, tasks)
+    waits, busy = _waiting_steps(active, tasks), _busy_steps(active, tasks)
     return [
         _row(run, tasks.get(run.pk, []), orders.get(run.specification_id, ()), waits.get(run.pk), busy.get(run.pk, ""), width)
         for run in runs
@@ -62,17 +63,23 @@ def _tasks_of(runs: Sequence[Run]) -> dict[uuid.UUID, list[dict[str, Any]]]:
     small = [run.pk for run in runs if run.specification.step_count <= _MOST_MARKS]
     wanted = Q(run_id__in=[run.pk for run in runs], parent="") | Q(run_id__in=small, parent=ROOT)
     found: dict[uuid.UUID, list[dict[str, Any]]] = {}
-    for task in Task.objects.filter(wanted).values(*_COLUMNS):
+    for task in Task.objects.filter(wanted).order_by("id").values(*_COLUMNS):
         found.setdefault(task["run_id"], []).append(task)
     return found
 
 
-def _waiting_steps(runs: Iterable[Run]) -> dict[uuid.UUID, tuple[str, str]]:
-    """Run → path and reason of the first of its steps that cannot start."""
-    ids = [run.pk for run in runs]
-    if not ids:
-        return {}
+def _waiting_steps(runs: Iterable[Run], tasks: Mapping[uuid.UUID, list[dict[str, Any]]]) -> dict[uuid.UUID, tuple[str, str]]:
+    """Run → path and reason of the first of its steps that cannot start; of runs without groups `tasks` has all steps."""
     found: dict[uuid.UUID, tuple[str, str]] = {}
+    ids = []
+    for run in runs:
+        steps = [task for task in tasks.get(run.pk, ()) if task["parent"]]
+        if run.specification.step_count > _MOST_MARKS or any(step["kind"] in _GROUPS for step in steps):
+            ids.append(run.pk)
+        elif (wait := next((step for step in steps if step["attention"]), None)) is not None:
+            found[run.pk] = (wait["path"], wait["reason"])
+    if not ids:
+        return found
     waiting = Task.objects.filter(run_id__in=ids, attention=True).order_by("id").values_list("run_id", "path", "reason")
     for run_id, path, reason in waiting[:1000]:
         found.setdefault(run_id, (path, reason))
@@ -81,16 +88,15 @@ def _waiting_steps(runs: Iterable[Run]) -> dict[uuid.UUID, tuple[str, str]]:
 
 def _busy_steps(runs: Sequence[Run], tasks: Mapping[uuid.UUID, list[dict[str, Any]]]) -> dict[uuid.UUID, str]:
     """Run → path of the first step that runs inside a group, for those of which a group of the root runs."""
-    groups = (Kind.DAG, Kind.LOOP)
     ids = [
         run.pk
         for run in runs
-        if any(task["parent"] and task["kind"] in groups and task["state"] == State.RUNNING for task in tasks.get(run.pk, ()))
+        if any(task["parent"] and task["kind"] in _GROUPS and task["state"] == State.RUNNING for task in tasks.get(run.pk, ()))
     ]
     if not ids:
         return {}
     found: dict[uuid.UUID, str] = {}
-    inside = Task.objects.filter(run_id__in=ids, state=State.RUNNING).exclude(kind__in=groups).order_by("id")
+    inside = Task.objects.filter(run_id__in=ids, state=State.RUNNING).exclude(kind__in=_GROUPS).order_by("id")
     for run_id, path in inside.values_list("run_id", "path")[:1000]:
         found.setdefault(run_id, path)
     return found
