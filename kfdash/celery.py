@@ -11,6 +11,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import task_failure, task_prerun
+from django.conf import settings
 from django.db import close_old_connections
 from kombu import Exchange, Queue
 
@@ -35,7 +36,7 @@ app.conf.update(
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
     CELERY_DB_REUSE_MAX=sys.maxsize,  # else it closes the database after each job
-    broker_transport_options={"global_keyprefix": "kfdash:celery:", "socket_keepalive": True},
+    broker_transport_options={"global_keyprefix": "kfdash:celery:", **settings.REDIS_KEEPALIVE},
 )
 app.autodiscover_tasks(["runs", "pipelines"], related_name="jobs")
 

@@ -7,6 +7,7 @@ import hmac
 import os
 import pathlib
 import secrets
+import socket
 import tempfile
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -197,10 +198,10 @@ TEMPLATES = [
 
 _UNANSWERED = {  # after how long a PostgreSQL whose machine is gone without a word counts as away, in seconds
     "connect_timeout": 5,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
     "keepalives_count": 3,
-    "tcp_user_timeout": 20_000,  # milliseconds
+    "tcp_user_timeout": 10_000,  # milliseconds
 }
 # Compiling a query takes longer than any of ours does; what is asked for often is in memory; found rows are noted one by one.
 _QUICK = "-c jit=off -c random_page_cost=1.1 -c work_mem=16MB"
@@ -240,8 +241,23 @@ def _database(url: str) -> dict[str, object]:
 DATABASES = {"default": _database(os.environ.get("KFDASH_DATABASE_URL", ""))}
 DATABASES["default"]["CONN_MAX_AGE"] = 600
 
+# A Redis whose machine is gone without a word is noticed after as long as such a PostgreSQL; sockets of files need none of it.
+REDIS_KEEPALIVE: dict[str, object] = {
+    "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): seconds
+        for name, seconds in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 10_000))
+        if hasattr(socket, name)
+    },
+}
 CHANNEL_LAYERS = {
-    "default": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer", "CONFIG": {"hosts": [REDIS_URL], "prefix": "kfdash"}}
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {
+            "hosts": [REDIS_URL if REDIS_URL.startswith("unix") else {"address": REDIS_URL, **REDIS_KEEPALIVE}],
+            "prefix": "kfdash",
+        },
+    }
 }
 
 STATIC_URL = "static/"

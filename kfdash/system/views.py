@@ -35,8 +35,7 @@ def system(request: HttpRequest) -> HttpResponse:
 def _rendered(request: HttpRequest) -> HttpResponse:
     found = stand()
     context = {"stand": found, "embedded": settings.EMBEDDED, "version": __version__, "now": pulse.now()}
-    if found.database is None or found.database.waiting_migrations:
-        context["active_runs"] = 0  # which pages count in the database
+    context["active_runs"] = sum(found.database.runs.values()) if found.database else 0  # other pages count them in the database
     return render(request, "system/_stand.html" if request.headers.get("HX-Request") else "system/health.html", context)
 
 
