@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import IntegrityError
 
 from runs import driver, models, observer, services
 from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptSucceeded, Phase, TimeCame, Values
@@ -62,6 +63,18 @@ def test_the_first_drive_starts_what_has_no_dependencies(sent, django_capture_on
     order = models.Order.objects.get(run=run)
     assert (order.kind, order.path, order.attempt) == ("start", "root/s0", 1)
     assert ("runs.jobs.carry_out", [order.pk]) in sent
+
+
+def test_what_the_database_refuses_comes_as_djangos_error_and_nothing_of_a_drive_is_written(sent):
+    run = launched()
+    before = models.Order.objects.count(), task(run, "root/s0").state, run.event_number
+    models.RunEvent.objects.create(run=run, number=run.event_number + 2, at=now(), kind="in the way")
+    sent.clear()
+    with pytest.raises(IntegrityError):
+        succeed(run, "root/s0", parameters={"Output": 7})
+    run.refresh_from_db()
+    assert (models.Order.objects.count(), task(run, "root/s0").state, run.event_number) == before
+    assert sent == []
 
 
 def test_a_run_goes_to_its_end_with_the_facts_of_its_steps():
