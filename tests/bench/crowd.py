@@ -104,11 +104,16 @@ def crowd() -> Iterator[Figure]:
     with separate(*PARTS, **{STEP_SECONDS: str(SECONDS)}) as stack:
         before = stack.memory()
         watchers, figures = asyncio.run(_watch(stack))
-        late = sorted(_late(stack, watchers))
+        told = list(_late(watchers))
+        late, sent = (sorted(seconds) for seconds in zip(*told, strict=True))
         assert len(late) > SOCKETS * STEPS * 0.9, f"{len(late)} changes were seen."
         yield Figure(f"state change until at {SOCKETS} sockets: p50", late[len(late) // 2] * 1000, "ms", BUDGET)
         yield Figure(f"state change until at {SOCKETS} sockets: p95", late[int(len(late) * 0.95)] * 1000, "ms", BUDGET)
         yield Figure(f"state change until at {SOCKETS} sockets: the last", late[-1] * 1000, "ms")
+        name = f"of that, from when a web begins to tell {SOCKETS} sockets"
+        yield Figure(f"{name}: p50", sent[len(sent) // 2] * 1000, "ms")
+        yield Figure(f"{name}: p95", sent[int(len(sent) * 0.95)] * 1000, "ms")
+        yield Figure(f"{SOCKETS} sockets: messages to all", sum(len(watcher.came) for watcher in watchers) - SOCKETS, "")
         yield from figures
         for name in stack.addresses:
             held = (stack.memory()[name] - before[name]) / SOCKETS * len(stack.addresses) * 1024
@@ -159,12 +164,13 @@ def _goes_on(address: str, run: str) -> bool:
     return bool(state != "SUCCEEDED")
 
 
-def _late(stack: Stack, watchers: list[Watcher]) -> Iterator[float]:
-    """For each socket and each step that ended while it was open: seconds from its end until the socket was told."""
+def _late(watchers: list[Watcher]) -> Iterator[tuple[float, float]]:
+    """For each socket and each step that ended while it was open: seconds from its end, and from when the web told of it."""
     for watcher in watchers:
         known: set[str] = set()
         for at, message in watcher.messages():
             ended = {task["path"]: task["finished"] for task in message["tasks"] if task.get("finished")}
             if message["type"] == "changed":
-                yield from (at - moment(ended[path]) for path in ended.keys() - known if path != "root")
+                for path in ended.keys() - known - {"root"}:
+                    yield at - moment(ended[path]), at - moment(message["now"])
             known |= ended.keys()
