@@ -52,7 +52,7 @@ def postgresql(folder: pathlib.Path, *options: str) -> Iterator[Server]:
         shutil.chown(where, "postgres")
         as_postgres = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     control = [*as_postgres, program, "-D", str(where / "data")]
-    subprocess.run([*control, "init", "-s", "-o", "-A trust -U kfdash -E UTF8"], check=True, cwd=where)
+    subprocess.run([*control, "init", "-s", "-o", "-N -A trust -U kfdash -E UTF8"], check=True, cwd=where)
     settings = [f"port={port}", "listen_addresses=127.0.0.1", "unix_socket_directories=", *options]
     told = " ".join(f"-c {setting}" for setting in settings)
     subprocess.run([*control, "start", "-w", "-s", "-l", str(where / "log"), "-o", told], check=True, cwd=where)
