@@ -52,6 +52,8 @@ class Server:
             return {}
         return {"items": self.pods.get(query["fieldSelector"], []), "metadata": {}}
 
+    found = request
+
 
 def recorded(name: str, run: str, age: float) -> dict[str, Any]:
     return {"metadata": {"name": name, "labels": {RUN: run}, "annotations": {RECORDED_AT: str(int(time.time() - age))}}}
