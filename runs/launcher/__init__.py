@@ -2,7 +2,7 @@
 
 It shares the folder `/kfdash` with `entry`, under which the user's command runs in the neighbour container:
 
-    bin/entry       the program itself: the launcher's container begins as `entry --install`, which becomes the launcher
+    bin/entry       the program itself, put there by the launcher's postStart hook
     step/alive      touched every two seconds: the launcher lives
     step/plan       what to run, once inputs are in place (`volume.Plan`); or
     step/refused    why nothing is to be run: a sentence

@@ -94,7 +94,7 @@ def test_who_cannot_make_folders_has_volumes_at_all_places(more: dict[str, Any])
 def test_the_launcher_is_a_sidecar_that_fits_the_restricted_standard() -> None:
     launcher = container(pod_of(), "launcher")
     assert launcher["restartPolicy"] == "Always"
-    assert launcher["command"] == ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry", "python3", "-m", "runs.launcher"]
+    assert launcher["lifecycle"] == {"postStart": {"exec": {"command": ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry"]}}}
     assert launcher["securityContext"] == {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -104,13 +104,6 @@ def test_the_launcher_is_a_sidecar_that_fits_the_restricted_standard() -> None:
         "runAsNonRoot": True,
         "readOnlyRootFilesystem": True,
     }
-
-
-def test_the_step_of_a_later_attempt_waits_until_its_program_is_there() -> None:
-    launcher = container(pod_of(number=2), "launcher")
-    assert launcher["command"] == ["python3", "-m", "runs.launcher"]
-    assert launcher["lifecycle"] == {"postStart": {"exec": {"command": ["/opt/kfdash/entry", "--install", "/kfdash/bin/entry"]}}}
-    assert "lifecycle" not in container(pod_of(number=1), "launcher")
 
 
 def test_an_image_with_its_own_entry_point_runs_alone() -> None:

@@ -321,14 +321,6 @@ def test_installing_is_quick_and_leaves_one_that_runs_alone(entry: Entry, tmp_pa
     assert {folder.name for folder in (tmp_path / "volume").iterdir()} == {"bin", "step", "log", "out"}
 
 
-def test_having_installed_itself_it_becomes_the_program_that_is_named(entry: Entry, tmp_path: pathlib.Path) -> None:
-    target = tmp_path / "volume/bin/entry"
-    command = [entry.program, "--install", target, "sh", "-c", 'test -x "$1" && exit 7', "sh", target]
-    assert subprocess.run(command).returncode == 7
-    missing = subprocess.run([entry.program, "--install", target, "no-such-program"], capture_output=True, text=True)
-    assert (missing.returncode, missing.stderr) == (125, "kfdash: no-such-program cannot be run: No such file or directory\n")
-
-
 def test_it_holds_a_lock_until_it_is_gone_and_nothing_that_it_starts_does(entry: Entry) -> None:
     entry.start(["sh", "-c", "setsid sleep 60 & echo $!; sleep 0.3"])
     entry.note()

@@ -179,17 +179,14 @@ def _security(wanted: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspace: bool) -> dict[str, Json]:
-    install, run = ["/opt/kfdash/entry", "--install", ENTRY], ["python3", "-m", "runs.launcher"]
-    # The container becomes the launcher once it has laid `entry` into the pod, some ms after its start; the step's container is
-    # made when the kubelet has seen this one run, far later as a rule. Where a node is too slow for that, the attempt is lost,
-    # and the next one waits: a hook costs each pod a process of the container runtime.
-    begun = {"command": run, "lifecycle": {"postStart": {"exec": {"command": install}}}} if order.number > 1 else {}
+    # The hook is waited for: only then is the step's container made, which begins with `entry`. To have the launcher's container
+    # begin as `entry --install` costs less, and on a node that is very busy the step's container is made before that has run.
+    install = {"exec": {"command": ["/opt/kfdash/entry", "--install", ENTRY]}}
     token = [] if config.by_mail else [{"name": "KFDASH_TOKEN", "valueFrom": {"fieldRef": _CREDENTIAL}}]
     return {
         "name": LAUNCHER,
         "image": config.image,
-        "command": [*install, *run],
-        **begun,
+        "command": ["python3", "-m", "runs.launcher"],
         "restartPolicy": "Always",
         "env": [
             {"name": "KFDASH_LAUNCHER_URL", "value": config.launcher_url},
@@ -197,6 +194,7 @@ def _launcher(order: AttemptOrder, config: Config, volumes: Volumes, *, workspac
             *token,
             *([{"name": "KFDASH_PLACES", "value": ":".join(volumes.reserved)}] if volumes.reserved else []),
         ],
+        "lifecycle": {"postStart": install},
         "terminationMessagePolicy": "FallbackToLogsOnError",  # what it said last is then in the pod's status
         "resources": {
             "requests": {"cpu": config.launcher_cpu, "memory": config.launcher_memory},

@@ -57,11 +57,11 @@ PODS = {
         "Evicted: it wrote more than 4 MiB, the limit of its volume v. Raise the limit or write less.",
     ),
     "entry-missing": (
-        LOST,
+        FAILS,
         "launcher",
         (
-            "Could not begin: the node made the step's container before kfdash's launcher had laid its program into the pod. "
-            "The next attempt waits for that."
+            "Could not begin: kfdash's launcher has not laid its program into the pod. Look at the launcher's log; the "
+            "installation's image may be broken."
         ),
     ),
     "ephemeral-full": (

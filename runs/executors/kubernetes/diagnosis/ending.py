@@ -92,8 +92,8 @@ def not_started(message: str, main: ContainerView) -> Diagnosis:
     whose = "" if main.name == MAIN else f" of the container {main.name}"
     if (match := _MISSING_PROGRAM.search(message)) is not None:
         if match[1] == _ENTRY:
-            said = "Could not begin: the node made the step's container before kfdash's launcher had laid its program into the pod."
-            return loses(f"{said} The next attempt waits for that.", Cause.LAUNCHER)
+            said = "Could not begin: kfdash's launcher has not laid its program into the pod."
+            return fails(f"{said} Look at the launcher's log; the installation's image may be broken.", Cause.LAUNCHER)
         said = f"Program not found: the image {main.image} has no {match[1]}{whose}. Correct the command, or use another image."
         return fails(said, Cause.NOT_FOUND, retryable=False, exit_code=127)
     if (match := _NOT_EXECUTABLE.search(message)) is not None:
