@@ -17,6 +17,7 @@ from kfdash.doctor import Finding
 from kfdash.words import duration
 
 T = TypeVar("T")
+_HANGS = 9.0  # seconds without an answer: on a busy machine one may be late
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Look(Generic[T]):
         self._at = -keep
         self._asking: threading.Event | None = None
         self._since = 0.0
+        self._answered = float("-inf")
 
     def seen(self) -> Seen[T]:
         """The answer; where none comes in time, a finding that says for how long there has been none."""
@@ -65,9 +67,10 @@ class Look(Generic[T]):
             return self._seen
 
     def hangs(self) -> bool:
-        """Whether somebody asked and it has not answered for longer than anybody waits. Asks nothing itself."""
+        """Whether it is asked for longer than anybody waits, and has answered nobody for a while. Asks nothing itself."""
         with self._lock:
-            return self._asking is not None and time.monotonic() - self._since > self._patience
+            now = time.monotonic()
+            return self._asking is not None and now - self._since > self._patience and now - self._answered > _HANGS
 
     def outdate(self) -> None:
         """The last answer is known to be true no more: the next one who wants to know asks anew."""
@@ -97,4 +100,6 @@ class Look(Generic[T]):
             connections.close_all()
         with self._lock:
             self._seen, self._at, self._asking = seen, time.monotonic(), None
+            if seen.value is not None:
+                self._answered = self._at
         asked.set()

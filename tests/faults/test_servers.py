@@ -192,6 +192,7 @@ def test_while_the_database_hangs_pages_say_so_instead_of_hanging_too(stand: Sta
     run_id = in_the_slow_step(stand, marks)
     with stand.database.hanging():
         let_it_end(marks)
+        time.sleep(10)  # one that is late by less is only slow
         assert wait_for(system_says(stand, "The database has not answered for"), 20)
         began = time.monotonic()
         for path in PAGES:
