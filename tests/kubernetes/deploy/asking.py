@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import pathlib
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -16,7 +17,14 @@ FOR_THE_CLUSTER = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount/to
 
 
 def answer(address: str, token: str, body: dict[str, str] | None = None) -> tuple[int, str]:
-    """Status and message of a request."""
+    """Status and message of a request; where the server says that it is busy, of a later one."""
+    until = time.monotonic() + 60
+    while (found := _answer(address, token, body))[0] == 503 and time.monotonic() < until:
+        time.sleep(1)
+    return found
+
+
+def _answer(address: str, token: str, body: dict[str, str] | None) -> tuple[int, str]:
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
