@@ -10,7 +10,7 @@ SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile  # most of the time of tests on wh
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode --constraints constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: run test check lint types contracts postgresql unit bench soak bench-lists bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
+.PHONY: run test check lint types contracts postgresql test-postgresql unit bench soak bench-lists bench-kubernetes chaos chaos-kubernetes test-kubernetes constraints samples wheel clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -39,6 +39,10 @@ ifdef KFDASH_TEST_DATABASE_URL
 else
 	@echo "Without KFDASH_TEST_DATABASE_URL=postgresql://… the tests run on SQLite only."
 endif
+
+test-postgresql: $(VENV)/.developer ## pipelines, parts and pages on PostgreSQL: needs KFDASH_TEST_DATABASE_URL, a server on which databases can be made
+	@test -n "$(KFDASH_TEST_DATABASE_URL)" || { echo "Say which server: KFDASH_TEST_DATABASE_URL=postgresql://…"; exit 2; }
+	$(RUN) KFDASH_TEST_INSTALLATIONS_ON=$(KFDASH_TEST_DATABASE_URL) KFDASH_DATABASE_URL=$(KFDASH_TEST_DATABASE_URL) $(BIN)/pytest $(SIDE_BY_SIDE) -m "not kubernetes" -rfEs
 
 unit: $(VENV)/.developer
 	$(RUN) $(BIN)/pytest $(SIDE_BY_SIDE) -m "not kubernetes" --durations=10 -rfEs

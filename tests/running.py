@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -9,11 +10,16 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.parse
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import psycopg
+import psycopg.sql
+
 IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")  # of the launcher beside each step on a cluster
+SERVER = os.environ.get("KFDASH_TEST_INSTALLATIONS_ON", "")  # the URL of a PostgreSQL: installations keep their rows there
 READY_WITHIN = 30.0  # seconds; some hundred times what it takes where nothing else runs
 
 
@@ -26,7 +32,8 @@ class Installation:
         self.folder, self.program = folder, list(program)
         self.mark = uuid.uuid4().hex  # in the environment of every process that comes from here
         own = {name: value for name, value in os.environ.items() if not name.startswith(("KFDASH_", "DJANGO_"))}
-        self.environment = {**own, "MARK_OF_A_TEST": self.mark, **environment}
+        database = {"KFDASH_DATABASE_URL": database_for(folder)} if SERVER else {}
+        self.environment = {**own, "MARK_OF_A_TEST": self.mark, **database, **environment}
         self.output = folder.parent / f"{folder.name}.output"
         self.address = ""
         self.process: subprocess.Popen[bytes] | None = None
@@ -49,10 +56,11 @@ class Installation:
             self.process = subprocess.Popen(
                 command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=self.environment, cwd=self.folder.parent
             )
-        if not wait_for(lambda: "\nready " in f"\n{self.said(before)}" or self.process.poll() is not None, READY_WITHIN):
-            self.stop()
+        in_time = wait_for(lambda: "\nready " in f"\n{self.said(before)}" or self.process.poll() is not None, READY_WITHIN)
         lines = [line for line in self.said(before).splitlines() if line.startswith("ready ")]
-        assert lines, f"It did not get ready:\n{self.said(before)}"
+        if not in_time or not lines:
+            self.stop()
+            raise AssertionError(f"It did not get ready:\n{self.said(before)}")
         self.address = lines[0].split()[1]
         self.parts()
 
@@ -97,6 +105,15 @@ class Installation:
             except OSError:
                 continue
         return sorted(set(found))
+
+
+def database_for(folder: pathlib.Path) -> str:
+    """The URL of a database that belongs to a data folder, on the server; made where it is not there."""
+    name = f"installation_{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
+    with psycopg.connect(SERVER, autocommit=True) as connection:
+        if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+    return urllib.parse.urlsplit(SERVER)._replace(path=f"/{name}").geturl()
 
 
 def born(pid: int) -> str:
