@@ -17,9 +17,11 @@ from typing import Any
 
 import psycopg
 import psycopg.sql
+import pytest
 
 IMAGE = os.environ.get("KFDASH_TEST_IMAGE", "kfdash:dev")  # of the launcher beside each step on a cluster
 SERVER = os.environ.get("KFDASH_TEST_INSTALLATIONS_ON", "")  # the URL of a PostgreSQL: installations keep their rows there
+ON_SQLITE = pytest.mark.skipif(bool(SERVER), reason="It is about the database in the data folder.")
 READY_WITHIN = 30.0  # seconds; some hundred times what it takes where nothing else runs
 
 

@@ -31,7 +31,7 @@ from tests.faults.stack import (
     tasks,
     whole,
 )
-from tests.running import Installation, wait_for
+from tests.running import ON_SQLITE, Installation, wait_for
 
 ROOM = doctor.LEAST_FREE + 60  # MiB
 
@@ -61,6 +61,7 @@ def system(installation: Installation) -> str:
         return str(page.read().decode())
 
 
+@ON_SQLITE
 def test_a_run_waits_for_room_and_goes_on(installation: Installation, marks: pathlib.Path) -> None:
     run_id = launch(installation, whole(marks))
     assert wait_for(lambda: runs(installation, run_id, "root/body/slow"), 40), installation.said()

@@ -12,9 +12,9 @@ import pytest
 
 from kfdash import backup
 from tests.faults import stack
-from tests.running import Installation, wait_for
+from tests.running import ON_SQLITE, Installation, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"), ON_SQLITE]
 
 
 def kfdash(installation: Installation, *words: str) -> subprocess.CompletedProcess[str]:

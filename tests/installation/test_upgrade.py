@@ -12,7 +12,7 @@ import pytest
 
 from tests.faults import stack
 from tests.installation.states import ENDED, FOLDER, UNDER_WAY, newest_migration
-from tests.running import Installation
+from tests.running import ON_SQLITE, Installation
 
 STATES = sorted(FOLDER.glob("*.sql"))
 STEPS = {f"root/{name}" for name in ("one", "two", "three")}
@@ -22,6 +22,7 @@ def test_the_present_state_of_the_tables_is_kept_for_later_versions() -> None:
     assert newest_migration() in [path.stem for path in STATES], "Make it: python -m tests.installation.states"
 
 
+@ON_SQLITE
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 @pytest.mark.parametrize("state", STATES, ids=lambda path: path.stem)
 def test_an_earlier_database_is_brought_up_to_date_and_its_runs_go_on(state: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -62,7 +62,7 @@ def test_doctor_finds_all_it_needs(program: pathlib.Path, tmp_path: pathlib.Path
 
 
 def test_it_serves_pages_and_what_they_load(program: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with Installation(tmp_path / "data", program=[str(program)]) as installation:
+    with Installation(tmp_path / "data", program=[str(program)], KFDASH_DATABASE_URL="") as installation:
         with urllib.request.urlopen(installation.address, timeout=10) as answer:
             assert answer.status == 200
             page = answer.read().decode()
