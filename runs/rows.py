@@ -200,11 +200,16 @@ def carry_out(writes: Iterable[Write], orders: Sequence[models.Order]) -> None:
             if rows:
                 cursor.executemany(statement, rows)
         for start in range(0, len(orders), _ORDERS_AT_ONCE):
-            chunk = orders[start : start + _ORDERS_AT_ONCE]
-            values = [value for order in chunk for value in _order_values(order)]
-            cursor.execute(f"{_INSERT_ORDERS}{', '.join([_ORDER] * len(chunk))} RETURNING id", values)
-            for order, (key,) in zip(chunk, cursor.fetchall(), strict=True):
-                order.pk = key
+            _insert_orders(orders[start : start + _ORDERS_AT_ONCE])
+
+
+def _insert_orders(orders: Sequence[models.Order]) -> None:
+    """By a cursor of their own: one that was used before may still be given the answers to that, and take them for these."""
+    values = [value for order in orders for value in _order_values(order)]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_INSERT_ORDERS}{', '.join([_ORDER] * len(orders))} RETURNING id", values)
+        for order, (key,) in zip(orders, cursor.fetchall(), strict=True):
+            order.pk = key
 
 
 def _order_values(order: models.Order) -> list[Any]:

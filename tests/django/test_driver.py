@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import IntegrityError
 from runs import driver, models, observer, services
 from runs.engine.model import AttemptFailed, AttemptProgressed, AttemptSucceeded, Phase, TimeCame, Values
 from runs.services import ArgumentsRefused, NotStoppable
+from tests.bench.pipelines import layered
 from tests.django.documents import chain, stored
 
 pytestmark = pytest.mark.django_db
@@ -212,3 +214,17 @@ def test_a_deleted_run_takes_its_rows_with_it_and_late_facts_do_nothing(sent, dj
 
 def test_run_numbers_count_without_gaps():
     assert [services.launch_run(specification=stored(chain()), arguments={}).number for _ in range(3)] == [1, 2, 3]
+
+
+def test_hundreds_of_rows_go_in_at_once_and_each_order_has_its_id(sent, django_capture_on_commit_callbacks):
+    """Whether an answer is taken for another's depends on when it comes: several times."""
+    for _ in range(5):
+        run = launched(json.dumps(layered(2, 100)))
+        first = set(models.Order.objects.filter(run=run).values_list("pk", flat=True))
+        with django_capture_on_commit_callbacks(execute=True):
+            driver.drive(str(run.pk), *(AttemptSucceeded(f"root/t0-{n}", 1, now(), Values({"Output": 1})) for n in range(100)))
+        orders = models.Order.objects.filter(run=run).exclude(pk__in=first)
+        assert {order.path for order in orders} == {f"root/t1-{n}" for n in range(100)}
+        assert next(job for job in reversed(sent) if job[0] == "runs.jobs.carry_out")[1] == [
+            order.pk for order in orders.order_by("pk")
+        ]
