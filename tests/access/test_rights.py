@@ -34,7 +34,7 @@ def test_a_token_is_made_shown_once_and_taken(django_assert_max_num_queries) -> 
     assert text.encode() in answer.content and text.encode() not in client.get("/account/").content
     program = Client(headers={**HOST, "authorization": f"Bearer {text}"})
     assert program.get("/apis/v2beta1/experiments").status_code == 200
-    with django_assert_max_num_queries(4):  # who asks; the count and the page of the list, whose ids PostgreSQL finds first
+    with django_assert_max_num_queries(3):  # who asks, and the page of the list; how many there are where it does not tell
         program.get("/apis/v2beta1/pipelines")
     assert program.post("/account/tokens/", {"name": "more", "right": "1", "days": "0"}).status_code == 403
     assert client.post("/account/tokens/", {"name": "more", "right": "3", "days": "0"}).status_code == 422
