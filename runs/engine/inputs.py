@@ -36,6 +36,7 @@ class _Absent:
 
 
 ABSENT = _Absent()
+_ITEM = "loop-item"  # in the names that the SDK gives to the items of loops
 
 
 # --- what a group's members can refer to ----------------------------------------------------------------------------
@@ -251,7 +252,12 @@ class _Parameters:
                 value = cel.select(given.selector, value)
             except cel.ExpressionError as error:
                 raise Unresolved(f"The input '{name}' cannot be taken out of {short(value)}: {error}") from None
-        return convert(name, definition, value) if definition else value
+        if definition is None:
+            return value
+        try:
+            return convert(name, definition, value)
+        except Unresolved as error:
+            raise Unresolved(f"{error}{_about_items(given.source, value)}") from None
 
     def _from(self, source: ParameterSource, name: str, definition: ParameterDefinition | None) -> Json | _Absent:
         match source:
@@ -311,6 +317,13 @@ class _Parameters:
             return None
         definition = self.place.component.input_parameters.get(name)
         return values.to_text(definition.default) if definition and definition.has_default else ""
+
+
+def _about_items(source: ParameterSource, value: Json) -> str:
+    """What to do about the item of a loop that came as text: the SDK declares it so where the list has no type for its items."""
+    if isinstance(source, FromInput) and _ITEM in source.name and isinstance(value, str):
+        return " Items of a list that does not say what they are come as text: declare it with their type, such as List[int]."
+    return ""
 
 
 def _artifacts(scope: Scope, place: Place) -> dict[str, list[ArtifactValue]]:

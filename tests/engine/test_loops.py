@@ -236,6 +236,14 @@ def test_an_item_of_the_wrong_type_fails_its_iteration_alone() -> None:
     assert world["each[1]"].reason == "The input 'item' wants NUMBER_INTEGER, but got a string: \"two\"."
 
 
+def test_an_item_that_came_as_text_since_its_list_has_no_type_says_what_to_declare() -> None:
+    """As the SDK compiles a loop over the output of a component that is declared `-> list`."""
+    body = dag("body", [task("one", "use", inputs={"x": "<list-loop-item"})], inputs={"list-loop-item": "STRING"})
+    world = World(pipeline(dag("root", [task("each", "body", over=[1], item="list-loop-item")]), USE, body), double).go()
+    reason = world["each[0]/one"].reason
+    assert reason.startswith("The input 'x' wants NUMBER_INTEGER, but got a string: \"1\".") and "List[int]" in reason
+
+
 def test_a_loop_whose_condition_is_false_goes_over_nothing() -> None:
     body = dag("body", BODY.dag.tasks.values(), inputs={"item": "NUMBER_INTEGER", "go": "BOOLEAN"}, gives={"all": "one.Output"})
     each = task("each", "body", over=[1, 2], inputs={"go": False}, when="inputs.parameter_values['go'] == true")
