@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.db.migrations.operations.base import Operation
 from django.db.utils import DatabaseError
 
 
-class _OnPostgreSQL(Operation):
+class _OnPostgreSQL(Operation, ABC):
     """Does nothing on other databases, and changes nothing of what models are."""
 
     reduces_to_sql = False
@@ -33,11 +34,13 @@ class _OnPostgreSQL(Operation):
         if schema_editor.connection.vendor == "postgresql":
             self.backwards(schema_editor)
 
+    @abstractmethod
     def forwards(self, schema_editor: Any) -> None:
-        raise NotImplementedError
+        """What it does on the way there."""
 
+    @abstractmethod
     def backwards(self, schema_editor: Any) -> None:
-        raise NotImplementedError
+        """What it does on the way back."""
 
 
 class IndexConcurrently(_OnPostgreSQL):
