@@ -59,7 +59,8 @@ class Installed:
         self.image = image
         self.settings = dict(settings or {})
         self.namespace = namespace or f"kfdash-test-{uuid.uuid4().hex[:6]}"
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kfdash-overlay-"))
+        self._overlays = tempfile.TemporaryDirectory(prefix="kfdash-overlay-")
+        self.folder = pathlib.Path(self._overlays.name)
         self.bare = not [one for one in objects("services", "-A") if one["metadata"]["name"] in ("kube-dns", "coredns")]
         self.services = ""  # the address of what stands in for kube-proxy and names
 
@@ -92,10 +93,11 @@ class Installed:
 
     def uninstall(self) -> None:
         """As the manual says; nothing is left."""
-        self("scale", "deployment", "--all", "--replicas=0")
-        for pod in objects("pods", "-n", self.namespace, "-l", "app.kubernetes.io/managed-by=kfdash"):
-            self("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
-        kubectl("delete", "-k", str(self.folder), "--ignore-not-found", "--timeout=180s")
+        with self._overlays:
+            self("scale", "deployment", "--all", "--replicas=0")
+            for pod in objects("pods", "-n", self.namespace, "-l", "app.kubernetes.io/managed-by=kfdash"):
+                self("patch", "pod", pod["metadata"]["name"], "--type=merge", "-p", '{"metadata":{"finalizers":null}}', check=False)
+            kubectl("delete", "-k", str(self.folder), "--ignore-not-found", "--timeout=180s")
 
     # --- what the cluster lacks ---
 
