@@ -7,10 +7,13 @@ import pathlib
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
+from typing import Any
 
 import hypothesis
 import pytest
 from django.conf import settings
+
+from runs.stores import store_options
 
 _folder = pathlib.Path(tempfile.mkdtemp(prefix="kfdash-test-"))
 os.environ["KFDASH_DATA_DIR"] = str(_folder)
@@ -76,3 +79,14 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     monkeypatch.setattr("kfdash.outbox.hand_over", lambda run_id, facts: jobs.append(("facts", run_id, facts)))
     monkeypatch.setattr("kfdash.live.publish_run", lambda run_id, message: jobs.append(("live", run_id, message)))
     return jobs
+
+
+@pytest.fixture
+def folders(settings: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For tests of retention: folders of their own, rules that are never due by themselves, and passes that do not rest."""
+    settings.ARTIFACTS_DIR, settings.LOGS_DIR, settings.HOST_DIR = (tmp_path / name for name in ("artifacts", "logs", "host"))
+    settings.RETENTION = "off"
+    monkeypatch.setattr("runs.retention.work._MOST_REST", 0.0)
+    store_options.cache_clear()
+    yield
+    store_options.cache_clear()

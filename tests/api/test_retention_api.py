@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pathlib
 from typing import Any
 
 import pytest
@@ -12,18 +11,14 @@ from django.core.management import call_command
 
 from runs import models
 from runs.services import retention
-from runs.stores import store_options
-from tests.django.test_retention import DAY, made
+from tests.django.old_runs import DAY, made
 
 RULE = {"what": "runs", "age_seconds": 30 * DAY, "newest": 1, "states": ["SUCCEEDED"]}
 
 
 @pytest.fixture
-def own(api: Api, settings: Any, tmp_path: pathlib.Path, sent: list) -> Api:
+def own(api: Api, folders: None, sent: list) -> Api:
     """kfdash's own API, on folders of its own."""
-    settings.ARTIFACTS_DIR, settings.LOGS_DIR, settings.HOST_DIR = (tmp_path / name for name in ("artifacts", "logs", "host"))
-    settings.RETENTION = "off"
-    store_options.cache_clear()
     return Api("/apis/kfdash/v1")
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +13,9 @@ from kfdash.rights import Right, needed_for
 from runs import models, services
 from runs.retention.rules import Rule, What
 from runs.services import retention
-from runs.stores import store_options
-from tests.django.test_retention import DAY, carry_out, made
+from tests.django.old_runs import DAY, carry_out, made
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent", "folders")]
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent", "hourly")]
 FORM = {
     "what": "runs",
     "experiment": "",
@@ -30,12 +27,8 @@ FORM = {
 
 
 @pytest.fixture
-def folders(settings: Any, tmp_path: pathlib.Path) -> Iterator[None]:
-    settings.ARTIFACTS_DIR, settings.LOGS_DIR, settings.HOST_DIR = (tmp_path / name for name in ("artifacts", "logs", "host"))
+def hourly(settings: Any, folders: None) -> None:
     settings.RETENTION = "hourly"
-    store_options.cache_clear()
-    yield
-    store_options.cache_clear()
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -20,18 +19,14 @@ from runs.services import delete_run, retention
 from runs.store import open_store
 from runs.stores import store_options
 from tests.buckets import KEYS
-from tests.django.test_retention import DAY, carry_out, made, there
+from tests.django.old_runs import DAY, carry_out, made, there
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent")]
 
 
 @pytest.fixture
-def root(
-    monkeypatch: pytest.MonkeyPatch, settings: Any, s3_server: str, bucket: str, tmp_path: pathlib.Path
-) -> Iterator[Callable[..., str]]:
+def root(monkeypatch: pytest.MonkeyPatch, settings: Any, s3_server: str, bucket: str, folders: None) -> Callable[..., str]:
     """Sets the bucket as the place of outputs, at the server or at another address; returns its pipeline root."""
-    settings.ARTIFACTS_DIR, settings.LOGS_DIR, settings.HOST_DIR = (tmp_path / name for name in ("artifacts", "logs", "host"))
-    settings.RETENTION = "off"
 
     def use(endpoint: str = s3_server) -> str:
         options = {"endpoint": endpoint, "region": "us-east-1", **KEYS}
@@ -41,8 +36,7 @@ def root(
         settings.RESULTS_ROOT = f"s3://{bucket}/pipelines/.results"
         return settings.PIPELINE_ROOT
 
-    yield use
-    store_options.cache_clear()
+    return use
 
 
 def in_bucket(run: models.Run, root: str) -> models.Run:

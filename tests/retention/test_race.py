@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
 import threading
-from typing import Any
 
 import pytest
 from django.db import connections, transaction
@@ -16,12 +14,12 @@ from runs.retention import removing
 from runs.retention.planning import Verdict, Why
 from runs.retention.reading import Boundaries, runs_by_id
 from runs.retention.rules import Rule, What
-from tests.django.test_retention import DAY, made
+from tests.django.old_runs import DAY, made
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_is_just_having_a_hit_is_waited_for_and_keeps_the_outputs(settings: Any, tmp_path: pathlib.Path) -> None:
-    settings.ARTIFACTS_DIR, settings.LOGS_DIR, settings.HOST_DIR = (tmp_path / name for name in ("artifacts", "logs", "host"))
+@pytest.mark.usefixtures("folders")
+def test_who_is_just_having_a_hit_is_waited_for_and_keeps_the_outputs() -> None:
     maker, user = made(100), made(1)
     rule, now = Rule(What.ARTIFACTS, 30 * DAY), timezone.now()
     found: list[dict[str, int]] = []
