@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from typing import IO, Any, NamedTuple
 
 PIECE = 256 * 1024  # bytes that are sent or read at once
+_CONNECT = 5.0  # seconds: an address whose pod is gone answers nothing, and the next try is led to another
+_KEEPALIVE = {  # a server whose machine is gone without a word is noticed after 14 seconds, one that only takes its time is not
+    getattr(socket, name): value
+    for name, value in (("TCP_KEEPIDLE", 5), ("TCP_KEEPINTVL", 3), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+}
 _LONGEST_LINE, _MOST_HEADERS = 65536, 200
 _WITHOUT_BODY = (204, 304)
 
@@ -119,8 +125,11 @@ class Connection:
     def __init__(self, address: Address, timeout: float) -> None:
         self._host = address.host
         name, port = _host_and_port(address)
-        self._socket: Any = socket.create_connection((name, port), timeout)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket: Any = socket.create_connection((name, port), min(timeout, _CONNECT))
+        self._socket.settimeout(timeout)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in {socket.TCP_NODELAY: 1, **_KEEPALIVE}.items():
+            self._socket.setsockopt(socket.IPPROTO_TCP, option, value)
         if address.scheme == "https":
             import ssl  # noqa: PLC0415  # see the head of this module
 

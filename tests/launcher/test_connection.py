@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
+import time
 
 import pytest
 
+from runs.launcher import connection as launcher_connection
 from runs.launcher.connection import Answer, Broken, Connection, address_of
 
 
@@ -83,4 +86,30 @@ def test_a_header_cannot_be_smuggled_in() -> None:
         connection = Connection(address_of(f"http://127.0.0.1:{listening.getsockname()[1]}"), 5)
         with pytest.raises(ValueError, match="line's end"):
             connection.request("GET", "/a\r\nX: y", None, {})
+        connection.close()
+
+
+def test_a_place_that_is_gone_is_not_waited_for_as_long_as_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launcher_connection, "_CONNECT", 0.3)
+    with socket.socket() as listening, contextlib.ExitStack() as waiting:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):  # nobody takes them: the kernel lets no more in, as if nothing were at the address
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        began = time.monotonic()
+        with pytest.raises(OSError, match="timed out"):
+            Connection(address_of(f"http://127.0.0.1:{listening.getsockname()[1]}"), 60)
+        assert time.monotonic() - began < 10
+
+
+def test_a_server_whose_machine_goes_without_a_word_is_noticed_while_its_answer_is_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connection = Connection(address_of(f"http://127.0.0.1:{listening.getsockname()[1]}"), 60)
+        asked = connection._socket
+        assert asked.gettimeout() == 60
+        assert asked.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        idle, between, most = (asked.getsockopt(socket.IPPROTO_TCP, option) for option in launcher_connection._KEEPALIVE)
+        assert idle + between * most <= 20
         connection.close()
