@@ -42,9 +42,7 @@ def look_for_artifacts(*, most: int = _BATCH) -> int:
     for row in own.filter(looked_at=None).order_by("id")[:most]:
         if time.monotonic() > until:
             break
-        row.size = _size(row)
-        looked.append(row)
-        row.looked_at = now
+        row.size, row.looked_at = _size(row), now
         looked.append(row)
     models.Artifact.objects.bulk_update(looked, ["looked_at", "size"], batch_size=200)
     lost = _look_again(own.filter(looked_at__lt=now - _AGAIN_AFTER, size__isnull=False), most - len(looked), until)
@@ -60,19 +58,18 @@ def _look_again(rows: QuerySet[models.Artifact], most: int, until: float) -> lis
         if sweep.began_at > now - _AGAIN_AFTER:
             return []
         sweep.began_at = now
-    lost, looked = [], 0
-    for pk, uri in rows.filter(pk__gt=sweep.after).order_by("pk").values_list("pk", "uri")[:most]:
+    begun, lost, looked = sweep.after, [], 0
+    found = list(rows.filter(pk__gt=begun).order_by("pk").values_list("pk", "uri")[:most])
+    for pk, uri in found:
         if time.monotonic() > until:
             break
         if not _is_there(uri):
             lost.append(pk)
         sweep.after, looked = pk, looked + 1
-    else:
-        if looked < most:  # the round is at its end
-            if not (looked or sweep.after):
-                return []
-            sweep.after = 0
-    sweep.save()
+    if looked == len(found) < most:
+        sweep.after = 0  # the round is at its end
+    if looked or begun:  # a look that had no room for it begins none
+        sweep.save()
     return lost
 
 

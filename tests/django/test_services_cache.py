@@ -110,6 +110,20 @@ def test_looking_again_goes_on_where_it_stopped_and_writes_nothing_of_what_is_th
     assert vanished.look_for_artifacts(most=5) == 1
 
 
+@pytest.mark.parametrize(("most", "longest"), [(2, 10.0), (5, -1.0)], ids=["as many as can be", "no time left"])
+def test_a_look_without_room_for_known_artifacts_begins_no_round_over_them(
+    most: int, longest: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finished()
+    models.Artifact.objects.update(looked_at=timezone.now() - timedelta(hours=2), size=5)
+    write(first, "s1/data").unlink()
+    finished(cache=CacheUse.REFRESH)
+    with monkeypatch.context() as patched:
+        patched.setattr(vanished, "_LONGEST", longest)
+        assert vanished.look_for_artifacts(most=most) == 0
+    assert vanished.look_for_artifacts() == 1
+
+
 def test_what_never_had_a_file_is_not_gone() -> None:
     run = finished()
     write(run, "s0/data").unlink()
