@@ -203,6 +203,8 @@ _UNANSWERED = {  # after how long a PostgreSQL whose machine is gone without a w
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
+# The other way round: what a vanished client had locked is free again within half a minute; by itself a server waits for hours.
+_LETS_GO = "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=3 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
 # Compiling a query takes longer than any of ours does; what is asked for often is in memory; found rows are noted one by one.
 _QUICK = "-c jit=off -c random_page_cost=1.1 -c work_mem=16MB"
 
@@ -232,7 +234,7 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": unquote(parts.password or ""),
         "HOST": parts.hostname or "",
         "PORT": parts.port or "",
-        "OPTIONS": {**_UNANSWERED, "options": _QUICK, **dict(parse_qsl(parts.query))},
+        "OPTIONS": {**_UNANSWERED, "options": f"{_LETS_GO} {_QUICK}", **dict(parse_qsl(parts.query))},
         "CONN_MAX_AGE": 600,
         "CONN_HEALTH_CHECKS": True,
     }
