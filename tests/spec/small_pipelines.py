@@ -79,6 +79,28 @@ def pipeline(tasks: Json = None, components: Json = None, executors: Json = None
     }
 
 
+def use(value: Json, **more: Json) -> Json:
+    """A task of `use`, with this input."""
+    return task("use", parameters={"n": value}, **more)
+
+
+def two(value: Json, **more: Json) -> Json:
+    """Tasks: one that makes, one that uses this input."""
+    return {"make": task("make"), "use": use(value, **more)}
+
+
+def loop(items: Json, item: str = "n", kind: str = "NUMBER_INTEGER", **parameters: Json) -> Json:
+    """A pipeline with a loop over items, each given as the input `n` of a type; more parameters are lists."""
+    each = task("each", parameters=parameters, parameterIterator={"items": items, "itemInput": item})
+    inputs = {"n": kind} | dict.fromkeys(parameters, "LIST")
+    return pipeline({"make": task("make"), "each": each}, {"each": step("use", inputs=inputs)})
+
+
+def commanded(*args: str, **more: Json) -> Json:
+    """A pipeline whose `use` has these arguments in its command."""
+    return pipeline(two(constant(1)), executors={"use": container(*args, **more)})
+
+
 def parsed(document: Json, platform: Json = None) -> Document:
     """The document as parsed from its YAML."""
     return parse_text(yaml.dump_all([document] + ([platform] if platform else []), Dumper=yaml.CSafeDumper, sort_keys=False))

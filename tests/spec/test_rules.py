@@ -6,7 +6,20 @@ import re
 from typing import Any
 
 import pytest
-from small_pipelines import artifact, constant, container, kubernetes, output, parsed, pipeline, problems_of, step, task
+from small_pipelines import (
+    artifact,
+    commanded,
+    constant,
+    kubernetes,
+    loop,
+    output,
+    pipeline,
+    problems_of,
+    step,
+    task,
+    two,
+    use,
+)
 
 from pipelines.spec.check.cycles import MAX_NESTING
 
@@ -17,23 +30,8 @@ IMPORTER = {"importer": {"artifactUri": {"constant": "gs://b/k"}, "typeSchema": 
 IMPORTING = step("imp", artifacts_out={"artifact": "system.Dataset"})
 
 
-def use(value: Json, **more: Json) -> Json:
-    return task("use", parameters={"n": value}, **more)
-
-
-def two(value: Json, **more: Json) -> Json:
-    """Tasks: one that makes, one that uses `value`."""
-    return {"make": task("make"), "use": use(value, **more)}
-
-
 def defined(definition: Json) -> Json:
     return {"use": {"executorLabel": "use", "inputDefinitions": {"parameters": {"n": definition}}}}
-
-
-def loop(items: Json, item: str = "n", kind: str = "NUMBER_INTEGER", **parameters: Json) -> Json:
-    each = task("each", parameters=parameters, parameterIterator={"items": items, "itemInput": item})
-    inputs = {"n": kind} | dict.fromkeys(parameters, "LIST")
-    return pipeline({"make": task("make"), "each": each}, {"each": step("use", inputs=inputs)})
 
 
 def with_condition(expression: str) -> Json:
@@ -43,10 +41,6 @@ def with_condition(expression: str) -> Json:
 def nested(tasks: Json, **component: Json) -> Json:
     """A pipeline with a task `inner` that is a DAG."""
     return pipeline({"make": task("make"), "inner": task("group")}, {"group": {"dag": {"tasks": tasks}, **component}})
-
-
-def commanded(*args: str, **more: Json) -> Json:
-    return pipeline(two(constant(1)), executors={"use": container(*args, **more)})
 
 
 def header(**fields: Json) -> Json:
@@ -399,58 +393,3 @@ def test_all_problems_come_at_once_in_the_order_of_their_lines() -> None:
     assert len(problems) == 6
     lines = [problem.line or 0 for problem in problems]
     assert lines == sorted(lines)
-
-
-GOOD: dict[str, Json] = {
-    "the smallest": pipeline(),
-    "a number as text": pipeline(
-        {"make": task("make"), "use": task("t", parameters={"n": output("make", "count")})},
-        {"t": step("use", inputs={"n": "STRING"})},
-    ),
-    "an input that only a text refers to": pipeline(
-        {"make": task("make"), "t": task("t", parameters={"s": constant("{{$.inputs.parameters['x']}}!"), "x": output("make")})},
-        {"t": step("use", inputs={"s": "STRING"})},
-    ),
-    "a setting from a parameter, as the SDK passes it on": pipeline(
-        {
-            "make": task("make"),
-            "t": task(
-                "t",
-                parameters={
-                    "cpu_limit": constant("{{$.inputs.parameters['pipelinechannel--cpu']}}"),
-                    "pipelinechannel--cpu": output("make"),
-                },
-            ),
-        },
-        {"t": step("cpu")},
-        {"cpu": container(resources={"resourceCpuLimit": "{{$.inputs.parameters['pipelinechannel--cpu']}}"})},
-    ),
-    "anything in a Python component's source": commanded(
-        command=["sh", "-c", "python3 -m kfp.dsl.executor_main", "print('{{$.nonsense}}')"]
-    ),
-    "a loop over the text of a list": loop({"inputParameter": "l"}, l=output("make")),
-    "items of any kind for a text": loop({"raw": '[1, "b", {"c": 2}]'}, kind="STRING"),
-    "snake_case": {
-        "pipeline_info": {"name": "snake"},
-        "schema_version": "2.1.0",
-        "deployment_spec": {"executors": {"e": {"container": {"image": "x", "resources": {"resource_cpu_limit": "1"}}}}},
-        "components": {"c": {"executor_label": "e"}},
-        "root": {"dag": {"tasks": {"t": {"component_ref": {"name": "c"}, "caching_options": {"enable_cache": True}}}}},
-    },
-}
-
-
-@pytest.mark.parametrize("document", GOOD.values(), ids=GOOD.keys())
-def test_what_is_right_is_taken(document: Json) -> None:
-    assert problems_of(document) == []
-
-
-def test_snake_case_is_read_like_camel_case() -> None:
-    document = parsed(GOOD["snake_case"])
-    executor = document.spec.executors["e"]
-    assert document.pipeline["root"]["dag"]["tasks"]["t"] == {
-        "componentRef": {"name": "c"},
-        "cachingOptions": {"enableCache": True},
-    }
-    assert document.spec.root.dag is not None and document.spec.root.dag.tasks["t"].caching.enabled
-    assert executor.resources.cpu_limit == "1"  # type: ignore[union-attr]
