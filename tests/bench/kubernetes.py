@@ -23,7 +23,8 @@ from kubernetes import client, config, watch
 
 from tests.bench.figures import Figure, Measure, print_figures
 from tests.bench.pipelines import lightweight
-from tests.bench.stack import call, launch, moment, share, tasks_of
+from tests.bench.processes import processor_time, share
+from tests.bench.stack import call, launch, moment, tasks_of
 from tests.running import IMAGE, Installation, on_pods, wait_for
 
 CHAIN, FAN_OUT, LEVELS, CROWD, MANY = 10, 50, 20, 200, 500
@@ -302,9 +303,9 @@ def observer() -> Iterator[Figure]:
             time.sleep(1)
         time.sleep(20)
         pid = running.parts()["observer"]
-        before, began = _cpu(pid), time.monotonic()
+        before, began = processor_time(pid), time.monotonic()
         time.sleep(20)
-        used = (_cpu(pid) - before) / (time.monotonic() - began)
+        used = (processor_time(pid) - before) / (time.monotonic() - began)
         yield Figure("kubernetes: observer with 500 pods", share(pid) / 1024, "MiB", 150)
         yield Figure("kubernetes: observer with 500 pods, nothing changes", used * 100, "% of a core", 5)
         call(running, f"/apis/v2beta1/runs/{run_id}:terminate", {})
@@ -318,7 +319,7 @@ def crowd() -> Iterator[Figure]:
     printing = f"i=0; while [ $i -lt {LINES} ]; do echo line $i of {LINES}; i=$((i+1)); done"
     with installation() as running:
         parts = running.parts()
-        before = {name: _cpu(pid) for name, pid in parts.items()}
+        before = {name: processor_time(pid) for name, pid in parts.items()}
         run_id = launch(running, fan_out(CROWD, "sh", "-c", printing))
         most = dict.fromkeys(parts, 0)
         stop = threading.Event()
@@ -337,7 +338,7 @@ def crowd() -> Iterator[Figure]:
         yield Figure(f"kubernetes: fan-out of {CROWD}, every log whole", CROWD / seconds_of(run), "steps/s")
         for name, pid in parts.items():
             yield Figure(f"kubernetes: fan-out of {CROWD}, memory of {name} at the most", most[name] / 1024, "MiB")
-            yield Figure(f"kubernetes: fan-out of {CROWD}, processor time of {name}", _cpu(pid) - before[name], "s")
+            yield Figure(f"kubernetes: fan-out of {CROWD}, processor time of {name}", processor_time(pid) - before[name], "s")
         clear(run_id)
 
 
@@ -368,12 +369,6 @@ def launcher() -> Iterator[Figure]:
     yield Figure("kubernetes: launcher, memory asked for", float(asked["memory"].removesuffix("Mi")), "MiB", 40)
     yield Figure("kubernetes: launcher, memory held", memory["rssBytes"] / 2**20, "MiB", 40)
     yield Figure("kubernetes: launcher, memory and files read", memory["workingSetBytes"] / 2**20, "MiB", 40)
-
-
-def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

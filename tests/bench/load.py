@@ -20,7 +20,8 @@ from websockets.asyncio.server import ServerConnection, broadcast, serve
 from runs.executors.local.host.config import default_places
 from tests.bench.figures import Figure, measure
 from tests.bench.pipelines import WRITE_ONE, layered, scripts
-from tests.bench.stack import call, installation, launch, moment, processor_time, run_document, share, tasks_of, wait_for_run
+from tests.bench.processes import processor_time, share
+from tests.bench.stack import call, installation, launch, moment, run_document, tasks_of, wait_for_run
 from tests.running import Installation
 
 LARGE = (100, 100)

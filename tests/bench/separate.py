@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.bench.processes import children, peers, processor_times, resident, share
 from tests.running import wait_for
 from tests.servers import Server, free_port, postgresql, redis_server
 
@@ -26,8 +27,6 @@ _REAL = (sys.executable, "-P", "-m", "kfdash.cli")
 _WITH_FAKE = (sys.executable, "-m", "tests.bench.shared_fake")
 _MEET_THE_EXECUTOR = frozenset(("orders", "io", "observer"))
 _ROOT = pathlib.Path(__file__).parents[2]
-_ESTABLISHED = "01"
-_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Stack:
@@ -107,18 +106,18 @@ class Stack:
     def pids(self) -> dict[str, list[int]]:
         """Name → processes; those of the database together."""
         found = {name: [process.pid] for name, process in self.parts.items()}
-        return {**found, "redis": [self.broker.pid], "postgresql": [self.database.pid, *_children(self.database.pid)]}
+        return {**found, "redis": [self.broker.pid], "postgresql": [self.database.pid, *children(self.database.pid)]}
 
     def cpu(self) -> dict[str, float]:
         """Name → seconds of processor time so far; of the database with its connections that are over."""
-        found = {name: sum(_cpu(pid)[0] for pid in pids) for name, pids in self.pids().items()}
-        found["postgresql"] += _cpu(self.database.pid)[1]
+        found = {name: sum(processor_times(pid)[0] for pid in pids) for name, pids in self.pids().items()}
+        found["postgresql"] += processor_times(self.database.pid)[1]
         return found
 
     def memory(self) -> dict[str, float]:
         """Name → resident MiB; of the database what its processes do not share, and the shared part once."""
-        found = {name: _resident(pids[0]) for name, pids in self.pids().items()}
-        found["postgresql"] = sum(map(_proportional, self.pids()["postgresql"]))
+        found = {name: resident(pids[0]) / 1024 for name, pids in self.pids().items()}
+        found["postgresql"] = sum(map(share, self.pids()["postgresql"])) / 1024
         return found
 
     def connections(self) -> dict[str, tuple[int, int]]:
@@ -126,8 +125,8 @@ class Stack:
         ports = [urlsplit(server.url).port or 0 for server in (self.database, self.broker)]
         found = {}
         for name, process in self.parts.items():
-            peers = _peers(process.pid)
-            found[name] = (peers.count(ports[0]), peers.count(ports[1]))
+            others = peers(process.pid)
+            found[name] = (others.count(ports[0]), others.count(ports[1]))
         return found
 
 
@@ -172,53 +171,3 @@ class Client:
     def close(self) -> None:
         """Lets go of the connection."""
         self._connection.close()
-
-
-# --- processes, as Linux tells of them ---
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += map(int, task.read_text().split())
-    return found
-
-
-def _cpu(pid: int) -> tuple[float, float]:
-    """Seconds of a process, and of its children that are gone."""
-    try:
-        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return 0.0, 0.0
-    return (int(fields[11]) + int(fields[12])) / _TICKS, (int(fields[13]) + int(fields[14])) / _TICKS
-
-
-def _field(path: str, name: str) -> float:
-    """MiB of a line of a file of /proc; 0 where the process is gone."""
-    with contextlib.suppress(OSError):
-        for line in pathlib.Path(path).read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def _resident(pid: int) -> float:
-    return _field(f"/proc/{pid}/status", "VmRSS")
-
-
-def _proportional(pid: int) -> float:
-    return _field(f"/proc/{pid}/smaps_rollup", "Pss")
-
-
-def _peers(pid: int) -> list[int]:
-    """The other side's port of each connection of a process."""
-    inodes = set()
-    for link in pathlib.Path(f"/proc/{pid}/fd").iterdir():
-        with contextlib.suppress(OSError):
-            inodes.add(os.readlink(link))
-    found = []
-    for line in pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[3] == _ESTABLISHED and f"socket:[{fields[9]}]" in inodes:
-            found.append(int(fields[2].rpartition(":")[2], 16))
-    return found

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import pathlib
-import re
 import statistics
 import subprocess
 import sys
@@ -21,6 +19,7 @@ from typing import Any
 from kfdash import doctor
 from tests.bench.figures import Figure, measure
 from tests.bench.pipelines import layered, lightweight, uncached
+from tests.bench.processes import processor_time, share
 from tests.running import Installation, wait_for
 
 LINES = 200_000
@@ -56,18 +55,6 @@ def start_and_idle() -> Iterator[Figure]:
         percent = (sum(map(processor_time, everything)) - before) / IDLE_SECONDS * 100
         yield Figure("kfdash up: all processes idle, of a core", percent, "%", 3.0)
         yield Figure("kfdash up: all processes idle", sum(map(share, everything)) / 1024, "MiB", 300, _redis_by_hand())
-
-
-def processor_time(pid: int) -> float:
-    """Seconds of processor time of a process so far."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def share(pid: int) -> int:
-    """The proportional share of memory (PSS) of a process, KiB."""
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])  # type: ignore[index]
 
 
 def _django_by_hand() -> float:
