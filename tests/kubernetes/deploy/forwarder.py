@@ -12,11 +12,18 @@ import json
 import os
 import pathlib
 import random
+import socket
 import ssl
 import sys
 import urllib.request
 
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_UNANSWERED = (  # kube-proxy lets both ends ask whether the other is there; here each asks only this program, which must ask in turn
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 30_000),
+)
 _ready: dict[str, list[str]] = {}
 _open: set[asyncio.Task[None] | None] = set()  # the loop itself would let go of tasks that wait for a stream
 
@@ -66,6 +73,9 @@ async def serve(service: str, target: int, reader: asyncio.StreamReader, writer:
             answers, asks = await asyncio.wait_for(asyncio.open_connection(end, target), 2)
         except (OSError, TimeoutError):
             continue
+        for one in (asks, writer):
+            for option in _UNANSWERED:
+                one.get_extra_info("socket").setsockopt(*option)
         await asyncio.gather(pass_on(reader, asks), pass_on(answers, writer))
         asks.close()
         break

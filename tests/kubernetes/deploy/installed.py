@@ -7,21 +7,19 @@ mends that, and only where it is so. The manifests themselves are the product's.
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import os
 import pathlib
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
-from tests.running import IMAGE, wait_for
+from tests.running import IMAGE
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 HERE = pathlib.Path(__file__).resolve().parent
@@ -270,21 +268,6 @@ class Installed:
         }
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"asking-as-{account}"}, "spec": spec}
 
-    @contextlib.contextmanager
-    def forwarded(self) -> Iterator[str]:
-        """The address of the pages on this machine, by `kubectl port-forward`, taken up again where it breaks off."""
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        script = f"while :; do kubectl -n {self.namespace} port-forward service/kfdash {port}:80 >/dev/null 2>&1; sleep 0.3; done"
-        loop = subprocess.Popen(["sh", "-c", script], start_new_session=True)
-        try:
-            assert wait_for(lambda: _listens(port), 30)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(loop.pid, 9)
-            loop.wait()
-
 
 def _labelled(labels: Mapping[str, str]) -> Json:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "any", "labels": dict(labels)}}
@@ -295,9 +278,3 @@ def _renamed(name: str) -> Json:
     """What is outside of the namespace, for others on this cluster may have theirs."""
     body = [{"op": "replace", "path": "/metadata/name", "value": name}]
     return {"target": {"kind": "ClusterRole.*"}, "patch": yaml.safe_dump(body)}
-
-
-def _listens(port: int) -> bool:
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True
-    return False

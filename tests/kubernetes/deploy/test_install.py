@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.browser.conftest import FLAGS, NAMES
 from tests.kubernetes.deploy.chain import chain
+from tests.kubernetes.deploy.forwarding import forwarded
 from tests.kubernetes.deploy.installed import DEPLOYMENTS, STAND_INS, Installed, objects
 from tests.kubernetes.gallery.exhibits import Exhibit
 from tests.running import wait_for
@@ -72,7 +73,7 @@ def asked(installed: Installed, program: str, word: str) -> str:
 @pytest.fixture(scope="module")
 def client(installed: Installed) -> Iterator[Client]:
     """kfp's own client, with a token, by a way that is taken up again where it breaks off."""
-    with installed.forwarded() as address:
+    with forwarded(installed.namespace) as address:
         yield Client(host=address, existing_token=asked(installed, _MAKE_TOKEN, "TOKEN"))
 
 
@@ -105,7 +106,7 @@ def test_a_pipeline_is_uploaded_launched_and_watched_in_the_browser(installed: I
     program = next((found for name in NAMES if (found := shutil.which(name))), None)
     if program is None:
         pytest.skip("There is no Chromium here.")
-    with installed.forwarded() as address, sync_playwright() as playwright:
+    with forwarded(installed.namespace) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
         page: Page = browser.new_page()
         page.goto(f"{address}/")
