@@ -18,7 +18,7 @@ import sys
 import urllib.request
 
 _ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-_UNANSWERED = (  # kube-proxy lets both ends ask whether the other is there; here each asks only this program, which must ask in turn
+_UNANSWERED = (  # behind kube-proxy both ends ask each other whether they are there; here this program has to ask them
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
