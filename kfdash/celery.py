@@ -19,6 +19,9 @@ from kfdash import trouble
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kfdash.settings")
 
+QUEUES = ("drive", "orders", "io")
+KEYS = "kfdash:celery:"  # what stands before the name of a queue in Redis
+
 app = Celery("kfdash")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
@@ -27,7 +30,7 @@ app.conf.update(
     task_store_errors_even_if_ignored=False,
     task_default_queue="io",
     # Redis keeps no copy of what a worker takes from the first two: that costs two round trips a job, and rows are sent again.
-    task_queues=[Queue(name, Exchange(name), routing_key=name, no_ack=name != "io") for name in ("drive", "orders", "io")],
+    task_queues=[Queue(name, Exchange(name), routing_key=name, no_ack=name != "io") for name in QUEUES],
     task_serializer="json",
     accept_content=["json"],
     worker_prefetch_multiplier=1,
@@ -36,7 +39,7 @@ app.conf.update(
     worker_send_task_events=False,
     broker_connection_retry_on_startup=True,
     CELERY_DB_REUSE_MAX=sys.maxsize,  # else it closes the database after each job
-    broker_transport_options={"global_keyprefix": "kfdash:celery:", **settings.REDIS_KEEPALIVE},
+    broker_transport_options={"global_keyprefix": KEYS, **settings.REDIS_KEEPALIVE},
 )
 app.autodiscover_tasks(["runs", "pipelines"], related_name="jobs")
 

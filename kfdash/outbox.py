@@ -24,7 +24,7 @@ from django.conf import settings
 from django.db import transaction
 
 from kfdash import trouble
-from kfdash.celery import app
+from kfdash.celery import KEYS, app
 
 log = logging.getLogger(__name__)
 
@@ -34,9 +34,9 @@ QUEUES = {
     "runs.jobs.carry_out": "orders",
 }
 _LOST = (redis.RedisError, OSError, ValueError)  # the client raises the others where its socket is closed while it reads
-_WAITING = "kfdash:waiting"  # runs with facts that nobody has taken
+WAITING = "kfdash:waiting"  # runs with facts that nobody has taken
 _TAKEN = "kfdash:taken"  # names of what was taken and is not in the database yet, by time
-_DRIVES = "kfdash:celery:drive"  # the queue, as Celery has it in Redis
+_DRIVES = f"{KEYS}{QUEUES[DRIVE]}"
 _SERVER = "kfdash:server"  # the Redis that we know; gone with its data
 _ANNOUNCED_FOR = 3  # seconds after which a drive that was enqueued and never came is enqueued again
 _TAKE = """
@@ -84,7 +84,7 @@ def hand_over(run_id: str, facts: Sequence[dict[str, Any]]) -> None:
     try:
         pipe = connection().pipeline(transaction=True)
         pipe.rpush(_inbox(run_id), *told)
-        pipe.sadd(_WAITING, run_id)
+        pipe.sadd(WAITING, run_id)
         pipe.set(_announced(run_id), "1", nx=True, ex=_ANNOUNCED_FOR)
         if pipe.execute()[2]:
             _send(DRIVE, (run_id,))
@@ -95,7 +95,7 @@ def hand_over(run_id: str, facts: Sequence[dict[str, Any]]) -> None:
 def take(run_id: str) -> Taken:
     """The facts that wait for a run, to be settled or given back; from now on a new one announces a new drive."""
     name = f"{run_id}:{uuid.uuid4().hex}"
-    keys = [_announced(run_id), _WAITING, _inbox(run_id), _kept(name), _TAKEN]
+    keys = [_announced(run_id), WAITING, _inbox(run_id), _kept(name), _TAKEN]
     found = _take()(keys=keys, args=[run_id, name])
     return Taken(run_id, name if found else "", tuple(json.loads(text) for text in found))
 
@@ -123,7 +123,7 @@ def announce_left(older: float, *, anew: bool = False) -> None:
     server: Any = connection()
     for name in server.zrangebyscore(_TAKEN, 0, server.time()[0] - older):  # by the clock of Redis, as it is noted
         _give_back(name.partition(":")[0], name, server.lrange(_kept(name), 0, -1))
-    waiting, messages = server.smembers(_WAITING), server.llen(_DRIVES)
+    waiting, messages = server.smembers(WAITING), server.llen(_DRIVES)
     if messages >= len(waiting) and not anew:  # they wait for workers; more of them would keep these from what they wait for
         return
     for run_id in waiting:
@@ -153,7 +153,7 @@ def _give_back(run_id: str, name: str, facts: Sequence[str]) -> None:
     pipe = connection().pipeline(transaction=True)
     if facts:
         pipe.lpush(_inbox(run_id), *reversed(facts))
-        pipe.sadd(_WAITING, run_id)
+        pipe.sadd(WAITING, run_id)
     pipe.delete(_kept(name))
     pipe.zrem(_TAKEN, name)
     pipe.execute()

@@ -21,16 +21,15 @@ from django.db.models import Count
 from django.utils import timezone
 
 from kfdash import doctor, outage, pulse
+from kfdash.celery import KEYS, QUEUES
 from kfdash.doctor import Finding
+from kfdash.outbox import WAITING
 from kfdash.pulse import Heard
 from kfdash.system.asking import Look, Seen
 from kfdash.words import counted, duration, size
 from runs.engine.model import Phase, State
 from runs.models import Attempt, Lease, Order, Run
 
-QUEUES = ("drive", "orders", "io")
-_KEYS = "kfdash:celery:"
-_FACTS_WAIT = "kfdash:waiting"
 _OLD_JOB = 30.0  # seconds that a job may wait before it is spoken of
 _LATE_ORDER = 20.0
 _NEARLY = 0.9  # of what may be used
@@ -233,10 +232,10 @@ def _read_redis() -> RedisSeen:
     ahead = pulse.now() - heard.now
     pipe = pulse.connection().pipeline(transaction=False)
     pipe.info()
-    pipe.scard(_FACTS_WAIT)
+    pipe.scard(WAITING)
     for name in QUEUES:
-        pipe.llen(_KEYS + name)
-        pipe.lindex(_KEYS + name, -1)
+        pipe.llen(KEYS + name)
+        pipe.lindex(KEYS + name, -1)
     about, facts, *queues = pipe.execute()
     lengths = zip(QUEUES, queues[::2], queues[1::2], strict=True)
     return RedisSeen(
